@@ -1,0 +1,1 @@
+"""k8ssandra-controller: one Apache Cassandra cluster across many Kubernetes clusters."""

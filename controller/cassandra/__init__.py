@@ -1,0 +1,1 @@
+"""A K8ssandraCluster becomes CassandraDatacenters: types, merge, render, plan, apply."""

@@ -1,0 +1,1 @@
+"""What any controller needs: reflectors, stores, work queues, workers. Knows keys and streams, no HTTP."""

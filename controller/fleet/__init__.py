@@ -1,0 +1,1 @@
+"""ClientConfigs become connections: the pool of remote clusters, their credentials and conditions."""

@@ -1,0 +1,1 @@
+"""A ReplicatedSecret becomes Secrets in other clusters."""
