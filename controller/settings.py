@@ -1,0 +1,56 @@
+"""Everything that flags and environment may say about a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+LogFormat: TypeAlias = Literal["json", "console"]
+LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
+
+# Variables of the reference operator that mean nothing here: said once at start, never silently dropped.
+IGNORED_ENVIRONMENT: Final[dict[str, str]] = {
+    "REQUEUE_DEFAULT_DELAY": "work is woken by events, not by polling",
+    "REQUEUE_LONG_DELAY": "work is woken by events, not by polling",
+    "DEFAULT_REGISTRY": "images are chosen by cass-operator",
+    "IMAGE_PULL_SECRETS": "images are chosen by cass-operator",
+    "SERVICE_ACCOUNT_NAME": "the pod's own service account is used",
+}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of the controller.
+
+    ``kubeconfig`` and ``context``: the control plane when run outside a cluster; both "" means in-cluster
+    credentials if there are any, else the user's default kubeconfig. ``watch_namespaces``: () is all of them.
+    ``operator_namespace``: where Events about the controller itself go. ``metrics_address`` and
+    ``health_address``: ``host:port``, "" for off, port 0 for any. ``workers``: per cluster.
+    ``allow_proxy``: proxy URLs or globs a kubeconfig may name. ``allow_server_cidr``: networks exempt from the
+    address rules.
+    """
+
+    kubeconfig: str = ""
+    context: str = ""
+    watch_namespaces: tuple[str, ...] = ()
+    operator_namespace: str = "k8ssandra-operator"
+    metrics_address: str = ":8080"
+    health_address: str = ":8081"
+    log_format: LogFormat = "json"
+    log_level: LogLevel = "info"
+    workers: int = 4
+    control_plane: bool = True
+    allow_proxy: tuple[str, ...] = ()
+    allow_server_cidr: tuple[str, ...] = ()
+
+
+def watch_namespaces(value: str | None) -> tuple[str, ...]:
+    """``WATCH_NAMESPACE`` as the reference reads it: unset or empty is all namespaces, else a comma list."""
+    names = (name.strip() for name in (value or "").split(","))
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def ignored(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that are set and have no effect here, each with the reason."""
+    return {name: why for name, why in IGNORED_ENVIRONMENT.items() if environment.get(name)}
