@@ -1,4 +1,4 @@
-"""Who we are at one API server, asked before each request: credentials may change while watches are open."""
+"""Who we are at one API server: the token of a live connection may change, the connection stays."""
 
 from __future__ import annotations
 
@@ -10,32 +10,30 @@ from controller.kube.access import Access
 
 
 class Credentials(Protocol):
-    """A source of ``Access`` that keeps itself fresh.
+    """What a transport asks. Address, CA and client certificate are fixed for the transport's life; the token is not.
 
-    How a transport uses it: ``access = await credentials.access()`` before each request, and the bearer token of
-    that answer goes into this request only. Open streams are left alone when the token changes: the server judged
-    it when the stream was opened. When ``same_connection(old, access)`` is false the address, the CA or the client
-    certificate changed: new connections need a new SSL context.
-
-    On 401: ``credentials.rejected(access)``, then ``access()`` once more; if the token differs, the request may be
-    sent again (once), for it was not carried out.
+    ``bearer()`` goes into each request; open streams are left alone when it changes, for the server judged it when
+    the stream was opened. On 401: ``if await rejected(token)``, the request may be sent once more (it was not
+    carried out) with the new ``bearer()``.
     """
 
-    async def access(self) -> Access:
-        """The access to use now. Costs no I/O unless it is due for renewal; the same object while nothing changed.
-
-        Raises ``KubeError`` only when there never was a usable one: a failed renewal keeps the last good.
-        """
+    @property
+    def access(self) -> Access:
+        """The current access; all but its token is what connections are made of."""
         ...
 
-    def rejected(self, access: Access) -> None:
-        """The server answered 401 to ``access``. An ``access`` that was replaced meanwhile is ignored."""
+    def bearer(self) -> str:
+        """The token for the next request, "" when a client certificate speaks for us. Cheap; never raises."""
+        ...
+
+    async def rejected(self, token: str) -> bool:
+        """The server answered 401 to ``token``: whether there is another one to try now. Never raises."""
         ...
 
 
 def same_connection(one: Access, other: Access) -> bool:
     """Whether connections made with ``one`` serve ``other`` as well: at most the token differs."""
-    return one is other or msgspec.structs.replace(one, token=other.token) == other
+    return bool(one.token) == bool(other.token) and msgspec.structs.replace(one, token=other.token) == other
 
 
 class StaticCredentials:
@@ -44,14 +42,22 @@ class StaticCredentials:
     def __init__(self, access: Access) -> None:
         self._access = access
 
-    async def access(self) -> Access:
+    @property
+    def access(self) -> Access:
         return self._access
 
-    def rejected(self, access: Access) -> None:
-        """Nothing to renew here: the Secret's next version brings the next token."""
+    def bearer(self) -> str:
+        return self._access.token
+
+    async def rejected(self, token: str) -> bool:
+        """True only when the token was replaced while the rejected request was under way."""
+        return token != self._access.token
 
     def replace(self, token: str) -> None:
-        """Use ``token`` from the next request on; connections and open watches stay. ``ValueError`` when empty."""
+        """Use ``token`` from the next request on; connections and open watches stay.
+
+        Raises ``ValueError`` when there was no token or would be none: that needs a new connection.
+        """
         if not token or not self._access.token:
             raise ValueError("only a token can be replaced by a token; anything else needs a new connection")
         if token != self._access.token:
