@@ -1,0 +1,91 @@
+"""Metrics of Cassandra pods."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from controller.kube.structs import FreeMap, Struct, schema
+
+
+class Relabel(Struct):
+    """One relabelling rule, as Prometheus has them."""
+
+    source_labels: list[str] | None = None
+    """Labels whose values, joined, are matched."""
+
+    separator: str | None = None
+    """What the values are joined by."""
+
+    target_label: str = ""
+    """The label that is written."""
+
+    regex: str = ""
+    """What the joined values have to match."""
+
+    modulus: int = 0
+    """Modulus of the hash of the joined values."""
+
+    replacement: str | None = None
+    """What is written; may refer to groups of the expression."""
+
+    action: Annotated[str, schema(default="replace")] = "replace"
+    """What is done on a match: replace, keep, drop, hashmod, labelmap, labeldrop, labelkeep …"""
+
+
+class MetricsEndpoint(Struct):
+    """Where the metrics agent listens."""
+
+    address: str = ""
+    """Address to bind."""
+
+    port: str = ""
+    """Port to bind."""
+
+    tls: FreeMap | None = None
+    """Paths of ca.crt, tls.crt and tls.key inside the container."""
+
+
+class CassandraAgent(Struct):
+    """The metrics agent of the management API."""
+
+    endpoint: MetricsEndpoint | None = None
+    """Where it listens."""
+
+    relabels: list[Relabel] | None = None
+    """Rules that replace the default ones; an empty list removes them all."""
+
+
+class Mcac(Struct):
+    """The former metrics collector."""
+
+    enabled: bool | None = None
+    """Whether it runs; false when absent."""
+
+    metric_filters: list[str] | None = None
+    """Which metrics it takes; a default list when absent, all of them when empty."""
+
+
+class PrometheusTelemetry(Struct):
+    """ServiceMonitors, which this controller does not make."""
+
+    enabled: bool | None = None
+    """Whether ServiceMonitors are wanted."""
+
+    common_labels: dict[str, str] = {}
+    """Labels of the ServiceMonitors."""
+
+
+class Telemetry(Struct):
+    """Metrics of Cassandra pods."""
+
+    cassandra: CassandraAgent | None = None
+    """The metrics agent of the management API."""
+
+    mcac: Mcac | None = None
+    """The former metrics collector."""
+
+    prometheus: PrometheusTelemetry | None = None
+    """ServiceMonitors; not supported."""
+
+    vector: FreeMap | None = None
+    """A Vector agent beside Cassandra; not supported."""
