@@ -1,0 +1,88 @@
+"""What is cached of one cluster: a store for each kind and namespace watched, read as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from controller.engine.store import Delta, Store
+from controller.kube.objects import Head, Object
+from controller.kube.resources import Resource
+
+Indexer = Callable[[Object], Iterable[Hashable]]
+
+
+class WatchSpec(msgspec.Struct, frozen=True):
+    """One kind to watch and cache.
+
+    ``label_selector`` is what the server filters by; ``selects`` is the same for answers to our own writes.
+    ``metadata_only``: contents are neither asked for nor kept.
+    """
+
+    resource: Resource
+    label_selector: str = ""
+    selects: Callable[[Head], bool] = lambda _: True
+    metadata_only: bool = False
+    indexers: Mapping[str, Indexer] = {}
+
+
+class Cache:
+    """The stores of one cluster. Reads are of memory only; order is that of (namespace, name)."""
+
+    def __init__(self, specs: Sequence[WatchSpec], namespaces: Sequence[str]) -> None:
+        """``namespaces``: one store each per kind; () is one store over all namespaces."""
+        self.specs = {spec.resource: spec for spec in specs}
+        self.stores: dict[Resource, dict[str, Store]] = {
+            spec.resource: {
+                namespace: Store(
+                    spec.resource.name,
+                    selector=spec.selects,
+                    metadata_only=spec.metadata_only,
+                    indexers=spec.indexers,
+                )
+                for namespace in (namespaces or ("",))
+            }
+            for spec in specs
+        }
+
+    def synced(self, resource: Resource) -> bool:
+        """Whether every namespace watched has been listed at least once."""
+        return all(store.synced for store in self.stores[resource].values())
+
+    def unsynced(self) -> list[Resource]:
+        return [resource for resource in self.stores if not self.synced(resource)]
+
+    def covers(self, namespace: str) -> bool:
+        """Whether objects of this namespace are seen at all."""
+        return any(namespace in by_namespace or "" in by_namespace for by_namespace in self.stores.values())
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        store = self._store(resource, namespace)
+        return store.get(namespace, name) if store else None
+
+    def objects(self, resource: Resource, namespace: str | None = None) -> Iterator[Object]:
+        for store in self.stores[resource].values():
+            yield from store.list(namespace)
+
+    def by_index(self, resource: Resource, index: str, key: Hashable) -> list[Object]:
+        found = [obj for store in self.stores[resource].values() for obj in store.by_index(index, key)]
+        return sorted(found, key=lambda obj: (obj.head.namespace, obj.head.name))
+
+    def write_through(self, resource: Resource, obj: Object) -> None:
+        if resource in self.stores and (store := self._store(resource, obj.head.namespace)):
+            store.write_through(obj)
+
+    def write_deleted(self, resource: Resource, head: Head) -> None:
+        if resource in self.stores and (store := self._store(resource, head.namespace)):
+            store.write_deleted(head.uid)
+
+    def subscribe(self, callback: Callable[[Resource, list[Delta]], None]) -> None:
+        """Call back once per batch and kind, in the loop turn in which it arrived."""
+        for resource, by_namespace in self.stores.items():
+            for store in by_namespace.values():
+                store.subscribe(lambda deltas, resource=resource: callback(resource, deltas))
+
+    def _store(self, resource: Resource, namespace: str) -> Store | None:
+        by_namespace = self.stores[resource]
+        return by_namespace.get(namespace) or by_namespace.get("")
