@@ -1,0 +1,32 @@
+"""Which servers the conformance and integration suites run against."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.servers import EMBEDDED, REAL
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--real",
+        action="store_true",
+        help="run what needs API servers against real kube-apiservers; fails where they cannot be had",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Whatever asks for ``server_kind`` runs on real servers, or on every kind of embedded one."""
+    if "server_kind" in metafunc.fixturenames:
+        real = metafunc.config.getoption("--real")
+        kinds = [pytest.param(kind, marks=pytest.mark.real) for kind in REAL] if real else list(EMBEDDED)
+        metafunc.parametrize("server_kind", kinds, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is about real servers only is left out, not skipped, unless they are asked for."""
+    if config.getoption("--real"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("real")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not item.get_closest_marker("real")]
