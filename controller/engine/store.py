@@ -197,16 +197,17 @@ class Store:
         old = self._objects.get((head.namespace, head.name))
         return old if old is not None and old.raw == found.raw else found
 
-    def replace(self, found: Iterable[Object], resource_version: str) -> Deltas:
+    def replace(self, found: Iterable[Object], resource_version: str, *, admitted: bool = False) -> Deltas:
         """Take over a complete, consistent list at ``resource_version``.
 
         Removes what the list lacks. Answers to our own writes above the list's version stay. A list that is
         below the position, or that holds an older version of something it ought to know, comes from another
         history (a restored etcd, another cluster): a new epoch begins, and everything is replaced.
+        ``admitted``: every object came from ``admit``.
         """
         listed: dict[Key, Object] = {}
         for each in found:
-            kept = self.admit(each)
+            kept = each if admitted else self.admit(each)
             if kept is not None:
                 listed[kept.head.namespace, kept.head.name] = kept
         afresh = self._foreign_history
