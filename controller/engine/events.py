@@ -117,7 +117,7 @@ class EventRecorder:
 
     def record(self, about: Reference, type: EventType, reason: str, message: str) -> None:
         """Note that ``reason`` happened to ``about``; ``message`` is cut to 1 KiB."""
-        event = _Identity(about, type, clean(reason, REASON_CHARACTERS), _cut(message))
+        event = _Identity(about, type, clean(reason, REASON_CHARACTERS), _cut(clean(message, MESSAGE_BYTES)))
         if event in self._pending:
             self._pending[event] += 1
             return

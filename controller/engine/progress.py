@@ -243,7 +243,7 @@ class Progress:
                 self._wait = 0.0
                 self._fall_back()
                 return
-            self._page_next = isinstance(step, StreamList) and not _is_unreachable(error)
+            self._page_next = isinstance(step, StreamList) and _may_be_streaming(error)
         elif isinstance(step, Discover):
             self._wait = jitter(self._rng, ABSENT_RECHECK, 0.2)
             return
@@ -358,17 +358,16 @@ def cause(error: KubeError) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()
 
 
-def _is_unreachable(error: KubeError) -> bool:
-    """Errors that say nothing about streaming lists: the server was not asked, asked for patience, or for a login."""
+def _may_be_streaming(error: KubeError) -> bool:
+    """Errors that a streaming list may be the cause of, where listing in pages may work."""
     return isinstance(
         error,
-        errors.ConnectFailed
-        | errors.NameResolutionFailed
-        | errors.TLSFailed
-        | errors.AddressNotAllowed
-        | errors.Unauthorized
-        | errors.TooManyRequests
-        | errors.Expired,
+        errors.ConnectionLost
+        | errors.DeadlineExceeded
+        | errors.StreamSilent
+        | errors.TooLarge
+        | errors.Malformed
+        | errors.ServerError,
     )
 
 

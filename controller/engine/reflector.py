@@ -49,7 +49,7 @@ class ListerWatcher(Protocol):
 class Reflector:
     """Mirrors ``source`` into ``store``.
 
-    ``limiter`` bounds the lists under way in one cluster (a list is the peak of memory); it is never shared
+    ``lists`` bounds the lists under way in one cluster (a list is the peak of memory); it is never shared
     between clusters. ``on_state`` is called synchronously with each new state, and must not raise.
     """
 
@@ -59,7 +59,7 @@ class Reflector:
         store: Store,
         *,
         rng: Random,
-        limiter: AbstractAsyncContextManager[Any, Any] | None = None,
+        lists: AbstractAsyncContextManager[Any, Any] | None = None,
         on_state: Callable[[State], None] | None = None,
         marker_deadline: float = MARKER_DEADLINE,
         page_size: int = PAGE_SIZE,
@@ -68,7 +68,7 @@ class Reflector:
         self.store: Final = store
         self._source = source
         self._rng = rng
-        self._limiter = limiter or nullcontext()
+        self._lists = lists or nullcontext()
         self._progress = Progress(
             store,
             rng,
@@ -79,6 +79,11 @@ class Reflector:
         )
         self._scope: asyncio.Timeout | None = None
         self._interrupted = False
+
+    @property
+    def name(self) -> str:
+        """The kind, as its store names it."""
+        return self.store.resource_name
 
     @property
     def state(self) -> State:
@@ -131,7 +136,7 @@ class Reflector:
             case Discover():
                 self._progress.discovered(await self._source.served(), loop.time())
             case PageList(limit):
-                async with self._limiter:
+                async with self._lists:
                     await self._list(limit, loop)
             case StreamList():
                 await self._list_and_follow(loop)
@@ -162,7 +167,7 @@ class Reflector:
     async def _list_and_follow(self, loop: asyncio.AbstractEventLoop) -> None:
         stream: Stream | None = None
         try:
-            async with self._limiter:
+            async with self._lists:
                 stream = await self._open("", initial=True)
                 self._progress.opened(loop.time())
                 if not await self._collect(stream, loop):
