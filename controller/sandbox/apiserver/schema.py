@@ -1,0 +1,294 @@
+"""Structural schemas: what a kind's objects look like, how unknown fields are dropped and defaults set.
+
+One tree of ``Schema`` nodes serves everything that needs to know a kind: pruning, defaulting and validation here,
+field ownership and merging in ``typed``, strategic merge in ``strategic``, the published document in ``openapi``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from controller.sandbox.apiserver.validation import FieldError, validate
+
+META_FIELDS: Final = frozenset({"apiVersion", "kind", "metadata"})
+_UNSET: Final[Any] = object()
+
+
+@dataclass(slots=True, eq=False)
+class Schema:
+    """One node: a kind's root, or a field of it.
+
+    ``type``: an OpenAPI type, "" for any. ``additional``: of map entries that are no property. ``open``: unknown
+    fields are accepted here because this node or one above it preserves them. ``typed``: objects of this kind are
+    structs of the server itself, which forget empty fields and always write the embedded ones (``always``),
+    and ``finish`` sets the defaults of theirs that depend on other fields.
+    ``rules``: the OpenAPI node, for value validation. CEL rules (``x-kubernetes-validations``) are not evaluated.
+    """
+
+    type: str = ""
+    properties: dict[str, Schema] = field(default_factory=dict)
+    additional: Schema | None = None
+    items: Schema | None = None
+    preserve: bool = False
+    open: bool = False
+    embedded: bool = False
+    nullable: bool = False
+    default_value: Any = _UNSET
+    list_type: str = "atomic"
+    list_keys: tuple[str, ...] = ()
+    atomic_map: bool = False
+    strategies: frozenset[str] = frozenset()
+    merge_key: str = ""
+    always: bool = False
+    typed: bool = False
+    finish: Callable[[dict[str, Any]], None] | None = None
+    required: tuple[str, ...] = ()
+    rules: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_default(self) -> bool:
+        return self.default_value is not _UNSET
+
+    def child(self, key: str) -> Schema | None:
+        """The node of a map's entry ``key``; None when this schema knows no such field."""
+        return self.properties.get(key) or self.additional or (DEDUCED if self.open or not self.properties else None)
+
+    def element(self) -> Schema:
+        """The node of a list's items."""
+        return self.items or UNTYPED
+
+    def prune(self, obj: dict[str, Any], *, metadata_root: bool = True) -> list[str]:
+        """Drops the fields that this schema does not know, in place; returns their paths, sorted.
+
+        ``metadata_root``: ``obj`` is a whole object, whose apiVersion, kind and metadata stay.
+        """
+        dropped: list[str] = []
+        _prune(obj, self, "", dropped, meta=metadata_root)
+        return sorted(dropped)
+
+    def default(self, obj: dict[str, Any]) -> None:
+        """Sets defaults in place, at every depth; nulls that the schema does not allow are replaced or dropped."""
+        if self.typed:
+            _forget_empty(obj, self)
+        _default(obj, self)
+        _drop_nulls(obj, self)
+        if self.typed:
+            self.fill(obj)
+        if self.finish is not None:
+            self.finish(obj)
+
+    def fill(self, obj: dict[str, Any]) -> None:
+        """Adds the embedded structs that the server always writes (``status: {}``), in place."""
+        _fill(obj, self)
+
+    def validate(self, obj: dict[str, Any]) -> list[FieldError]:
+        """What is wrong with ``obj``, in the words of kube-apiserver; [] when nothing is."""
+        return validate(obj, self)
+
+
+UNTYPED: Final = Schema(atomic_map=True, open=True, preserve=True)  # a value nobody described, owned as a whole
+DEDUCED: Final = Schema(open=True, preserve=True)  # the same, but maps in it are merged field by field
+
+
+def compile_schema(openapi_v3_schema: dict[str, Any]) -> Schema:
+    """The schema of a custom resource from its ``openAPIV3Schema``; apiVersion, kind and metadata are added."""
+    root = compile_node(openapi_v3_schema)
+    _add_meta(root)
+    return root
+
+
+def compile_node(node: dict[str, Any], *, inherited: bool = False) -> Schema:
+    """One node and everything below it. ``inherited``: a node above preserves unknown fields."""
+    preserve = node.get("x-kubernetes-preserve-unknown-fields") is True
+    accepts = inherited or preserve
+    schema = Schema(
+        type="" if node.get("x-kubernetes-int-or-string") else node.get("type", ""),
+        properties={k: compile_node(v, inherited=accepts) for k, v in (node.get("properties") or {}).items()},
+        preserve=preserve,
+        open=accepts,
+        embedded=node.get("x-kubernetes-embedded-resource") is True,
+        nullable=node.get("nullable") is True,
+        list_type=node.get("x-kubernetes-list-type", "atomic"),
+        list_keys=tuple(node.get("x-kubernetes-list-map-keys") or ()),
+        atomic_map=node.get("x-kubernetes-map-type") == "atomic",
+        required=tuple(node.get("required") or ()),
+        rules=node,
+    )
+    additional = node.get("additionalProperties")
+    if isinstance(additional, dict):
+        schema.additional = compile_node(additional, inherited=accepts)
+    elif additional is True:
+        schema.additional = DEDUCED
+    if isinstance(node.get("items"), dict):
+        schema.items = compile_node(node["items"], inherited=accepts)
+    if node.get("default") is not None:
+        schema.default_value = node["default"]
+    if schema.embedded:
+        _add_meta(schema)
+    return schema
+
+
+def _string() -> Schema:
+    return Schema(type="string", rules={"type": "string"})
+
+
+def _object(**properties: Schema) -> Schema:
+    return Schema(type="object", properties=properties, rules={"type": "object"})
+
+
+def _strings(*, of_map: bool = False) -> Schema:
+    if of_map:
+        return Schema(type="object", additional=_string(), rules={"type": "object"})
+    return Schema(type="array", items=_string(), rules={"type": "array"})
+
+
+def _metadata() -> Schema:
+    owner = _object(
+        **{name: _string() for name in ("apiVersion", "kind", "name", "uid")},
+        **{name: Schema(type="boolean", rules={"type": "boolean"}) for name in ("controller", "blockOwnerDeletion")},
+    )
+    owner.atomic_map = True
+    owners = Schema(type="array", items=owner, list_type="map", list_keys=("uid",), rules={"type": "array"})
+    owners.strategies, owners.merge_key = frozenset({"merge"}), "uid"
+    finalizers = _strings()
+    finalizers.list_type, finalizers.strategies = "set", frozenset({"merge"})
+    managed = Schema(type="array", items=DEDUCED, rules={"type": "array"})
+    names = (
+        "name",
+        "generateName",
+        "namespace",
+        "selfLink",
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+        "deletionTimestamp",
+    )
+    numbers = ("generation", "deletionGracePeriodSeconds")
+    return _object(
+        **{name: _string() for name in names},
+        **{name: Schema(type="integer", rules={"type": "integer"}) for name in numbers},
+        labels=_strings(of_map=True),
+        annotations=_strings(of_map=True),
+        ownerReferences=owners,
+        finalizers=finalizers,
+        managedFields=managed,
+    )
+
+
+OBJECT_META: Final = _metadata()  # shared by every kind; kubectl explain and apply see the same
+
+
+def _add_meta(schema: Schema) -> None:
+    schema.properties["apiVersion"] = _string()
+    schema.properties["kind"] = _string()
+    schema.properties["metadata"] = OBJECT_META
+
+
+# ── pruning ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _prune(
+    value: Any, schema: Schema | None, path: str, dropped: list[str], *, keep: bool = False, meta: bool = False
+) -> None:
+    """``keep``: this is an item of a preserving list, whose own unknown fields stay."""
+    keep = keep or (schema is not None and schema.preserve)
+    if keep and schema is None:
+        return
+    if isinstance(value, list):
+        items = schema.items if schema is not None else None
+        for index, item in enumerate(value):
+            _prune(item, items, f"{path}[{index}]", dropped, keep=keep)
+    elif isinstance(value, dict):
+        is_resource = meta or (schema is not None and schema.embedded)
+        for key in list(value):
+            below = f"{path}.{key}" if path else key
+            if is_resource and key in META_FIELDS:
+                if key == "metadata":
+                    _prune(value[key], OBJECT_META, below, dropped)
+                continue
+            known = None if schema is None else schema.properties.get(key) or schema.additional
+            if known is not None:
+                _prune(value[key], known, below, dropped)
+            elif not keep:
+                dropped.append(below)
+                del value[key]
+
+
+# ── defaulting ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _refuses(value: Any, schema: Schema | None) -> bool:
+    """Whether ``value`` is a null where the schema allows none."""
+    return value is None and schema is not None and not schema.nullable
+
+
+def _default(value: Any, schema: Schema | None) -> None:
+    if schema is None:
+        return
+    if isinstance(value, dict):
+        for key, known in schema.properties.items():
+            if known.has_default and (key not in value or _refuses(value[key], known)):
+                value[key] = copy.deepcopy(known.default_value)
+        for key in value:
+            below = schema.properties.get(key)
+            if below is None:
+                below = schema.additional
+                if below is not None and below.has_default and _refuses(value[key], below):
+                    value[key] = copy.deepcopy(below.default_value)
+            _default(value[key], below)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            if schema.items is not None and schema.items.has_default and _refuses(item, schema.items):
+                value[index] = copy.deepcopy(schema.items.default_value)
+            _default(value[index], schema.items)
+
+
+def _drop_nulls(value: Any, schema: Schema | None) -> None:
+    if schema is None or schema is DEDUCED or schema is UNTYPED:
+        return
+    if isinstance(value, dict):
+        for key in list(value):
+            below = schema.properties.get(key) or schema.additional
+            if _refuses(value[key], below) and below is not DEDUCED:
+                del value[key]
+            else:
+                _drop_nulls(value[key], below)
+    elif isinstance(value, list):
+        for item in value:
+            _drop_nulls(item, schema.items)
+
+
+# ── structs of the server itself ────────────────────────────────────────────────────────────────────
+
+
+def _forget_empty(value: Any, schema: Schema) -> None:
+    if isinstance(value, dict):
+        for key in list(value):
+            below = schema.properties.get(key) or schema.additional
+            if below is None or below is DEDUCED or below is UNTYPED:
+                continue
+            _forget_empty(value[key], below)
+            item = value[key]
+            empty = item is None or item == "" or item == [] or (item == {} and below.additional is not None)
+            if empty and key in schema.properties and key not in schema.required:
+                del value[key]
+    elif isinstance(value, list) and schema.items is not None:
+        for item in value:
+            _forget_empty(item, schema.items)
+
+
+def _fill(value: Any, schema: Schema) -> None:
+    if isinstance(value, dict):
+        for key, known in schema.properties.items():
+            if known.always and value.get(key) is None:
+                value[key] = {}
+        for key in value:
+            below = schema.properties.get(key) or schema.additional
+            if below is not None:
+                _fill(value[key], below)
+    elif isinstance(value, list) and schema.items is not None:
+        for item in value:
+            _fill(item, schema.items)
