@@ -62,4 +62,4 @@ def replicated(name: str, namespace: str) -> dict[str, str]:
 
 def owned_by(labels: Mapping[str, str] | None, name: str, namespace: str) -> bool:
     """Whether an object with these labels belongs to the K8ssandraCluster ``namespace``/``name``."""
-    return bool(labels) and labels.get(CLUSTER_NAME) == name and labels.get(CLUSTER_NAMESPACE) == namespace
+    return labels is not None and (labels.get(CLUSTER_NAME), labels.get(CLUSTER_NAMESPACE)) == (name, namespace)

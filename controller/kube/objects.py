@@ -55,9 +55,13 @@ def parse(raw: bytes | msgspec.Raw) -> Object:
 
 
 def decode(raw: bytes | msgspec.Raw, kind: type[T]) -> T:
-    """JSON as ``kind``; raises ``Malformed`` naming the field path, never a value."""
+    """JSON as ``kind``, null as absent; raises ``Malformed`` naming the field path, never a value."""
     try:
-        return msgspec.json.decode(raw, type=kind)
+        try:
+            return msgspec.json.decode(raw, type=kind)
+        except msgspec.ValidationError:
+            # Go reads null as absent, whatever the type; so it is tried once more without any.
+            return msgspec.convert(_without_nulls(msgspec.json.decode(raw)), kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(_where(error)) from None
 
@@ -65,6 +69,14 @@ def decode(raw: bytes | msgspec.Raw, kind: type[T]) -> T:
 def encode(value: Any) -> bytes:
     """JSON bytes of a struct, dict or list."""
     return msgspec.json.encode(value)
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
 
 
 def _where(error: Exception) -> str:

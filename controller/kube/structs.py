@@ -44,7 +44,7 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_def
     """Base of API types: immutable, camelCase on the wire, unknown fields ignored, defaults left out."""
 
 
-class ObjectMeta(Struct):
+class ObjectMeta(Struct, frozen=True, kw_only=True):
     """The part of ``metadata`` that a reconciler needs."""
 
     name: str = ""
@@ -60,14 +60,14 @@ class ObjectMeta(Struct):
     owner_references: list[CoreObject] = []
 
 
-class LocalObjectReference(Struct):
+class LocalObjectReference(Struct, frozen=True, kw_only=True):
     """A reference to an object of the same namespace."""
 
     name: str = ""
     """Name of the object."""
 
 
-class StatusCondition(Struct):
+class StatusCondition(Struct, frozen=True, kw_only=True):
     """One aspect of an object's state, at the generation it speaks of."""
 
     type: Annotated[str, schema(required=True)] = ""

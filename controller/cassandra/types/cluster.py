@@ -1,5 +1,7 @@
 """K8ssandraCluster: one Cassandra cluster over many Kubernetes clusters."""
 
+# ruff: noqa: RUF012  (msgspec copies empty defaults)
+
 from __future__ import annotations
 
 from typing import Annotated
@@ -10,7 +12,7 @@ from controller.cassandra.types.options import DatacenterOptions
 from controller.kube.structs import FreeMap, LocalObjectReference, ObjectMeta, StatusCondition, Struct, schema
 
 
-class SecretKey(Struct):
+class SecretKey(Struct, frozen=True, kw_only=True):
     """A key of a Secret."""
 
     name: str = ""
@@ -20,7 +22,7 @@ class SecretKey(Struct):
     """Key in the Secret."""
 
 
-class EncryptionStores(Struct):
+class EncryptionStores(Struct, frozen=True, kw_only=True):
     """Keystore and truststore, and the Secrets with their passwords."""
 
     keystore_secret_ref: Annotated[SecretKey, schema(required=True)] | None = None
@@ -36,7 +38,7 @@ class EncryptionStores(Struct):
     """The truststore's password; in the truststore's Secret under "truststore-password" when absent."""
 
 
-class CassandraDatacenterTemplate(DatacenterOptions):
+class CassandraDatacenterTemplate(DatacenterOptions, frozen=True, kw_only=True):
     """One datacenter, in one Kubernetes cluster."""
 
     metadata: DatacenterMetadata = DatacenterMetadata()
@@ -68,7 +70,7 @@ class CassandraDatacenterTemplate(DatacenterOptions):
         return self.datacenter_name or self.metadata.name
 
 
-class CassandraClusterTemplate(DatacenterOptions):
+class CassandraClusterTemplate(DatacenterOptions, frozen=True, kw_only=True):
     """The Cassandra cluster: what its datacenters share, and the datacenters."""
 
     metadata: ClusterMetadata = ClusterMetadata()
@@ -96,7 +98,7 @@ class CassandraClusterTemplate(DatacenterOptions):
     """cassandra, dse or hcd."""
 
 
-class K8ssandraClusterSpec(Struct):
+class K8ssandraClusterSpec(Struct, frozen=True, kw_only=True):
     """What a Cassandra cluster shall be."""
 
     auth: Annotated[bool, schema(default=True)] | None = None
@@ -121,7 +123,7 @@ class K8ssandraClusterSpec(Struct):
     """internal, or external when another system puts credentials into the pods."""
 
 
-class DatacenterStatus(Struct):
+class DatacenterStatus(Struct, frozen=True, kw_only=True):
     """What is known about one datacenter."""
 
     context_name: str = ""
@@ -140,7 +142,7 @@ class DatacenterStatus(Struct):
     """Status of a Reaper that the reference operator left."""
 
 
-class K8ssandraClusterStatus(Struct):
+class K8ssandraClusterStatus(Struct, frozen=True, kw_only=True):
     """What is known about a Cassandra cluster."""
 
     conditions: list[StatusCondition] = []
@@ -156,7 +158,7 @@ class K8ssandraClusterStatus(Struct):
     """The generation that has been rolled out completely."""
 
 
-class K8ssandraCluster(Struct):
+class K8ssandraCluster(Struct, frozen=True, kw_only=True):
     """One Cassandra cluster over many Kubernetes clusters."""
 
     metadata: ObjectMeta = ObjectMeta()

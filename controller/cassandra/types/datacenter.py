@@ -1,5 +1,7 @@
 """A CassandraDatacenter as cass-operator reports it."""
 
+# ruff: noqa: RUF012  (msgspec copies empty defaults)
+
 from __future__ import annotations
 
 from msgspec import field
@@ -7,7 +9,7 @@ from msgspec import field
 from controller.kube.structs import FreeMap, ObjectMeta, StatusCondition, Struct, Time
 
 
-class NodeStatus(Struct):
+class NodeStatus(Struct, frozen=True, kw_only=True):
     """One Cassandra node."""
 
     host_id: str = field(default="", name="hostID")
@@ -20,7 +22,7 @@ class NodeStatus(Struct):
     """Rack of the node."""
 
 
-class CassandraDatacenterStatus(Struct):
+class CassandraDatacenterStatus(Struct, frozen=True, kw_only=True):
     """What cass-operator says about a datacenter: the fields of its published schema."""
 
     conditions: list[StatusCondition] = []
@@ -72,7 +74,7 @@ class CassandraDatacenterStatus(Struct):
         return condition is not None and condition.status == "True"
 
 
-class CassandraDatacenter(Struct):
+class CassandraDatacenter(Struct, frozen=True, kw_only=True):
     """A CassandraDatacenter: head, specification as it is, status."""
 
     metadata: ObjectMeta = ObjectMeta()

@@ -22,7 +22,7 @@ _CAMEL = {
 }
 
 
-class JvmOptions(Struct, rename=_CAMEL):
+class JvmOptions(Struct, frozen=True, kw_only=True, rename=_CAMEL):
     """Options of the JVM that runs Cassandra. What a version does not know is left out for it."""
 
     # ── memory ──────────────────────────────────────────────────────

@@ -1,5 +1,7 @@
 """Labels and annotations that a K8ssandraCluster hands down to what is made of it."""
 
+# ruff: noqa: RUF012  (msgspec copies empty defaults)
+
 from __future__ import annotations
 
 from typing import Annotated
@@ -7,7 +9,7 @@ from typing import Annotated
 from controller.kube.structs import Struct, schema
 
 
-class Tags(Struct):
+class Tags(Struct, frozen=True, kw_only=True):
     """Labels and annotations."""
 
     labels: dict[str, str] = {}
@@ -17,7 +19,7 @@ class Tags(Struct):
     """Annotations to add."""
 
 
-class ServicesMetadata(Struct):
+class ServicesMetadata(Struct, frozen=True, kw_only=True):
     """Labels and annotations of the Services of a datacenter."""
 
     dc_service: Tags = Tags()
@@ -36,7 +38,7 @@ class ServicesMetadata(Struct):
     """The Service of the node ports, if there are any."""
 
 
-class ClusterMetadata(Struct):
+class ClusterMetadata(Struct, frozen=True, kw_only=True):
     """Labels and annotations of everything that belongs to the Cassandra cluster."""
 
     labels: dict[str, str] = {}
@@ -58,7 +60,7 @@ class ClusterMetadata(Struct):
     """Labels and annotations of the Services."""
 
 
-class DatacenterMetadata(ClusterMetadata):
+class DatacenterMetadata(ClusterMetadata, frozen=True, kw_only=True):
     """Name and place of a CassandraDatacenter, and what overrides the cluster's labels and annotations."""
 
     name: Annotated[str, schema(required=True)] = ""

@@ -1,5 +1,7 @@
 """What can be said for a whole Cassandra cluster and again for one of its datacenters."""
 
+# ruff: noqa: RUF012  (msgspec copies empty defaults)
+
 from __future__ import annotations
 
 from typing import Annotated
@@ -11,7 +13,7 @@ from controller.cassandra.types.telemetry import Telemetry
 from controller.kube.structs import CoreObject, FreeMap, Quantity, Struct, schema
 
 
-class CassandraConfig(Struct):
+class CassandraConfig(Struct, frozen=True, kw_only=True):
     """Contents of Cassandra's configuration files."""
 
     cassandra_yaml: FreeMap = {}
@@ -24,7 +26,7 @@ class CassandraConfig(Struct):
     """Contents of dse.yaml."""
 
 
-class AdditionalVolume(Struct):
+class AdditionalVolume(Struct, frozen=True, kw_only=True):
     """A volume that is mounted into the Cassandra container."""
 
     name: Annotated[str, schema(required=True, pattern="[a-z0-9]([-a-z0-9]*[a-z0-9])?")] = ""
@@ -40,7 +42,7 @@ class AdditionalVolume(Struct):
     """Source of the volume, as in a pod; this or pvcSpec."""
 
 
-class StorageConfig(Struct):
+class StorageConfig(Struct, frozen=True, kw_only=True):
     """Where Cassandra keeps its data."""
 
     cassandra_data_volume_claim_spec: CoreObject | None = None
@@ -50,7 +52,7 @@ class StorageConfig(Struct):
     """Further volumes of the Cassandra container."""
 
 
-class NodePort(Struct):
+class NodePort(Struct, frozen=True, kw_only=True):
     """Ports of the nodes on which Cassandra is reached; 0 is absent."""
 
     native: int = 0
@@ -66,7 +68,7 @@ class NodePort(Struct):
     """Port between nodes with TLS."""
 
 
-class Networking(Struct):
+class Networking(Struct, frozen=True, kw_only=True):
     """How Cassandra pods are reached."""
 
     host_network: bool | None = None
@@ -76,7 +78,7 @@ class Networking(Struct):
     """Ports of the nodes."""
 
 
-class Rack(Struct):
+class Rack(Struct, frozen=True, kw_only=True):
     """Pods that fail together."""
 
     name: Annotated[str, schema(required=True, minLength=2)] = ""
@@ -92,7 +94,7 @@ class Rack(Struct):
     """Affinity of the rack's pods."""
 
 
-class ExtraVolumes(Struct):
+class ExtraVolumes(Struct, frozen=True, kw_only=True):
     """Volumes to add to the Cassandra pods."""
 
     volumes: Annotated[list[CoreObject], schema(merge_by="name")] | None = None
@@ -102,7 +104,7 @@ class ExtraVolumes(Struct):
     """Volumes with claims, mounted into the Cassandra container."""
 
 
-class DseWorkloads(Struct):
+class DseWorkloads(Struct, frozen=True, kw_only=True):
     """Workloads of DSE."""
 
     analytics_enabled: Annotated[bool, schema(plain_bool=True)] = False
@@ -115,11 +117,11 @@ class DseWorkloads(Struct):
     """Search."""
 
 
-class Nothing(Struct):
+class Nothing(Struct, frozen=True, kw_only=True):
     """No settings."""
 
 
-class ManualAuth(Struct):
+class ManualAuth(Struct, frozen=True, kw_only=True):
     """Certificates of the management API, made by somebody else."""
 
     client_secret_name: Annotated[str, schema(required=True)] = ""
@@ -132,7 +134,7 @@ class ManualAuth(Struct):
     """Do not look into the Secrets."""
 
 
-class ManagementApiAuth(Struct):
+class ManagementApiAuth(Struct, frozen=True, kw_only=True):
     """Who may talk to the management API: one of the two."""
 
     insecure: Nothing | None = None
@@ -142,7 +144,7 @@ class ManagementApiAuth(Struct):
     """Holders of a client certificate."""
 
 
-class Rebuild(Struct):
+class Rebuild(Struct, frozen=True, kw_only=True):
     """How a datacenter that joins a cluster gets its data."""
 
     source_dc: str = field(default="", name="sourceDc")
@@ -152,7 +154,7 @@ class Rebuild(Struct):
     """Pods that rebuild at a time; 0 is all of them."""
 
 
-class DatacenterOptions(Struct):
+class DatacenterOptions(Struct, frozen=True, kw_only=True):
     """What can be said for the whole cluster, and for one datacenter with priority."""
 
     server_version: Annotated[str, schema(pattern=r"(\d+\.\d+\.\d+)")] = ""

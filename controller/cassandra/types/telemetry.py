@@ -1,5 +1,7 @@
 """Metrics of Cassandra pods."""
 
+# ruff: noqa: RUF012  (msgspec copies empty defaults)
+
 from __future__ import annotations
 
 from typing import Annotated
@@ -7,7 +9,7 @@ from typing import Annotated
 from controller.kube.structs import FreeMap, Struct, schema
 
 
-class Relabel(Struct):
+class Relabel(Struct, frozen=True, kw_only=True):
     """One relabelling rule, as Prometheus has them."""
 
     source_labels: list[str] | None = None
@@ -32,7 +34,7 @@ class Relabel(Struct):
     """What is done on a match: replace, keep, drop, hashmod, labelmap, labeldrop, labelkeep …"""
 
 
-class MetricsEndpoint(Struct):
+class MetricsEndpoint(Struct, frozen=True, kw_only=True):
     """Where the metrics agent listens."""
 
     address: str = ""
@@ -45,7 +47,7 @@ class MetricsEndpoint(Struct):
     """Paths of ca.crt, tls.crt and tls.key inside the container."""
 
 
-class CassandraAgent(Struct):
+class CassandraAgent(Struct, frozen=True, kw_only=True):
     """The metrics agent of the management API."""
 
     endpoint: MetricsEndpoint | None = None
@@ -55,7 +57,7 @@ class CassandraAgent(Struct):
     """Rules that replace the default ones; an empty list removes them all."""
 
 
-class Mcac(Struct):
+class Mcac(Struct, frozen=True, kw_only=True):
     """The former metrics collector."""
 
     enabled: bool | None = None
@@ -65,7 +67,7 @@ class Mcac(Struct):
     """Which metrics it takes; a default list when absent, all of them when empty."""
 
 
-class PrometheusTelemetry(Struct):
+class PrometheusTelemetry(Struct, frozen=True, kw_only=True):
     """ServiceMonitors, which this controller does not make."""
 
     enabled: bool | None = None
@@ -75,7 +77,7 @@ class PrometheusTelemetry(Struct):
     """Labels of the ServiceMonitors."""
 
 
-class Telemetry(Struct):
+class Telemetry(Struct, frozen=True, kw_only=True):
     """Metrics of Cassandra pods."""
 
     cassandra: CassandraAgent | None = None

@@ -1,0 +1,202 @@
+"""K8ssandraCluster and facts in, complete CassandraDatacenters and ConfigMaps out: pure and deterministic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from controller.cassandra import validation
+from controller.cassandra.compare import canonical_hash, diff_fields, semantic_equal
+from controller.cassandra.problems import FieldProblem
+from controller.cassandra.render import encryption, metrics
+from controller.cassandra.render.datacenter import cassandra_datacenter
+from controller.cassandra.render.encryption import PasswordSource, StorePasswords
+from controller.cassandra.render.per_node import DEFAULT_IMAGE, PerNodeConfig
+from controller.cassandra.render.template import Template, build
+from controller.cassandra.secrets import replicated_secret, superuser_secret, superuser_secret_name
+from controller.cassandra.seeds import seed_slices, unresolved_seeds
+from controller.cassandra.system_replication import initial_system_replication
+from controller.cassandra.types import K8ssandraCluster
+from controller.cassandra.versions import has_metrics_endpoint
+
+__all__ = [
+    "Facts",
+    "FieldProblem",
+    "PasswordSource",
+    "Rendered",
+    "RenderedDatacenter",
+    "StorePasswords",
+    "canonical_hash",
+    "diff_fields",
+    "initial_system_replication",
+    "needed_passwords",
+    "render",
+    "replicated_secret",
+    "seed_slices",
+    "semantic_equal",
+    "superuser_secret",
+    "superuser_secret_name",
+    "unresolved_seeds",
+]
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What rendering needs to know from outside of the K8ssandraCluster.
+
+    ``initial_system_replication``: the annotation's content. ``passwords``: of the encryption stores, by datacenter
+    and side (see ``needed_passwords``). ``per_node_config_hashes``: of the users' per-node ConfigMaps by datacenter.
+    """
+
+    initial_system_replication: dict[str, int] = {}
+    passwords: dict[str, dict[encryption.Side, StorePasswords]] = {}
+    per_node_config_hashes: dict[str, str] = {}
+    per_node_config_image: str = DEFAULT_IMAGE
+
+
+class RenderedDatacenter(msgspec.Struct, frozen=True, kw_only=True):
+    """One datacenter. ``object``: the complete CassandraDatacenter, its hash in an annotation.
+
+    ``name`` is the object's, ``cass_name`` the one inside Cassandra. ``context`` is "" for the control plane's own
+    cluster. ``founds``: the first in the order of deployment. ``version`` is normalised.
+    """
+
+    name: str
+    cass_name: str
+    namespace: str
+    context: str
+    size: int
+    stopped: bool
+    version: str
+    founds: bool
+    object: dict[str, Any]
+    config_maps: tuple[dict[str, Any], ...]
+
+
+class Rendered(msgspec.Struct, frozen=True, kw_only=True):
+    """What a K8ssandraCluster means.
+
+    ``order``: names of all datacenters in the order of deployment, also of those with errors, which are not in
+    ``datacenters``: what comes after one of them must not be created before it. ``errors``: what is wrong, of the
+    whole cluster (nothing is rendered) or of one datacenter. ``unsupported``: what is asked for and not done.
+    ``warnings``: what has not the effect that it seems to have.
+    """
+
+    datacenters: tuple[RenderedDatacenter, ...] = ()
+    order: tuple[str, ...] = ()
+    errors: tuple[FieldProblem, ...] = ()
+    unsupported: tuple[FieldProblem, ...] = ()
+    warnings: tuple[FieldProblem, ...] = ()
+
+
+def render(cluster: K8ssandraCluster, facts: Facts) -> Rendered:
+    """Everything that a K8ssandraCluster and the facts mean; never raises for what a user wrote."""
+    errors = validation.check_cluster(cluster)
+    cassandra = cluster.spec.cassandra
+    if errors or cassandra is None:
+        return Rendered(errors=tuple(errors), unsupported=unique(_unsupported_cluster(cluster)))
+    templates = [build(cluster, cassandra, index) for index in range(len(cassandra.datacenters))]
+    ordered = sorted(templates, key=lambda template: -template.priority)  # stable: ties keep their order
+    rendered: list[RenderedDatacenter] = []
+    unsupported = list(_unsupported_cluster(cluster))
+    warnings: list[FieldProblem] = []
+    for place, template in enumerate(ordered):
+        problems = validation.check_datacenter(template)
+        problems += encryption.check(template, facts.passwords.get(template.datacenter.name, {}))
+        unsupported += _unsupported(template)
+        warnings += validation.warnings(template)
+        if problems or template.version is None:
+            errors += problems
+            continue
+        if template.server_type == "cassandra" and not template.mcac and not has_metrics_endpoint(template.version):
+            warnings.append(_no_metrics(template))
+        rendered.append(_datacenter(template, facts, founds=place == 0))
+    return Rendered(
+        datacenters=tuple(rendered),
+        order=tuple(template.datacenter.name for template in ordered),
+        errors=unique(errors),
+        unsupported=unique(unsupported),
+        warnings=unique(warnings),
+    )
+
+
+def needed_passwords(cluster: K8ssandraCluster) -> tuple[PasswordSource, ...]:
+    """The passwords that have to be in ``Facts`` before the cluster can be rendered; () when it needs none."""
+    cassandra = cluster.spec.cassandra
+    if cassandra is None or not (cassandra.client_encryption_stores or cassandra.server_encryption_stores):
+        return ()
+    templates = (build(cluster, cassandra, index) for index in range(len(cassandra.datacenters)))
+    return tuple(source for template in templates for source in encryption.password_sources(template))
+
+
+def _datacenter(template: Template, facts: Facts, *, founds: bool) -> RenderedDatacenter:
+    assert template.version is not None
+    datacenter = template.datacenter
+    return RenderedDatacenter(
+        name=datacenter.name,
+        cass_name=datacenter.cass_name,
+        namespace=template.namespace,
+        context=datacenter.k8s_context,
+        size=datacenter.size,
+        stopped=datacenter.stopped,
+        version=str(template.version),
+        founds=founds,
+        object=cassandra_datacenter(
+            template,
+            template.version,
+            founds=founds,
+            encryption=encryption.encryption(template, facts.passwords.get(datacenter.name, {})),
+            per_node=_per_node(template, facts),
+            system_replication=facts.initial_system_replication,
+        ),
+        config_maps=(metrics.config_map(template),),
+    )
+
+
+def _per_node(template: Template, facts: Facts) -> PerNodeConfig | None:
+    reference = template.datacenter.per_node_config_map_ref
+    config_hash = facts.per_node_config_hashes.get(template.datacenter.name)
+    if reference is None or not reference.name or config_hash is None:
+        return None
+    image = template.options.per_node_config_init_container_image or facts.per_node_config_image
+    return PerNodeConfig(reference.name, config_hash, image)
+
+
+def _no_metrics(template: Template) -> FieldProblem:
+    return FieldProblem(
+        f"{template.path}.serverVersion",
+        "this version has no metrics endpoint, so that there are no metrics",
+        "use 3.11.13, 4.0.4 or newer, or telemetry.mcac.enabled",
+        template.datacenter.name,
+        "NoMetrics",
+    )
+
+
+def unique(problems: Iterable[FieldProblem]) -> tuple[FieldProblem, ...]:
+    """Each once, in order."""
+    return tuple(dict.fromkeys(problems))
+
+
+def _unsupported_cluster(cluster: K8ssandraCluster) -> Iterator[FieldProblem]:
+    spec = cluster.spec
+    for field, value in (("stargate", spec.stargate), ("reaper", spec.reaper), ("medusa", spec.medusa)):
+        if value is not None:
+            yield _not_done(f"spec.{field}", "")
+
+
+def _unsupported(template: Template) -> Iterator[FieldProblem]:
+    name, path = template.datacenter.name, template.path
+    if template.datacenter.stargate is not None:
+        yield _not_done(f"{path}.stargate", name)
+    telemetry = template.options.telemetry
+    if telemetry is not None:
+        if telemetry.vector is not None and telemetry.vector.get("enabled"):
+            yield _not_done(f"{path}.telemetry.vector", name)
+        if telemetry.prometheus is not None and telemetry.prometheus.enabled:
+            yield _not_done(f"{path}.telemetry.prometheus", name)
+
+
+def _not_done(field: str, datacenter: str) -> FieldProblem:
+    message = "is not supported by this controller and is ignored"
+    return FieldProblem(field, message, "remove it", datacenter, "Unsupported")

@@ -1,0 +1,51 @@
+"""Configuration of single nodes: a ConfigMap that an init container merges into the configuration files."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+DEFAULT_IMAGE: Final = "cr.k8ssandra.io/k8ssandra/k8ssandra-client:v0.8.3"
+_NAME: Final = "per-node-config"
+# For each file of this pod: what stands after the first underscore is the file to merge it into.
+_SCRIPT: Final = """set -e
+for addition in /per-node-config/"${POD_NAME}"_*; do
+  [ -e "$addition" ] || continue
+  name=$(basename "$addition")
+  target="/config/${name#*_}"
+  touch "$target"
+  yq ea '. as $item ireduce ({}; . * $item)' "$target" "$addition" > "/tmp/$name"
+  cp "/tmp/$name" "$target"
+done
+"""
+
+
+class PerNodeConfig(msgspec.Struct, frozen=True):
+    """What per-node configuration adds to the pods. ``config_hash``: of the ConfigMap, so that a change restarts."""
+
+    config_map: str
+    config_hash: str
+    image: str = DEFAULT_IMAGE
+
+    @property
+    def volume(self) -> dict[str, Any]:
+        return {"name": _NAME, "configMap": {"name": self.config_map}}
+
+    @property
+    def init_container(self) -> dict[str, Any]:
+        return {
+            "name": _NAME,
+            "image": self.image,
+            "command": ["sh", "-c", _SCRIPT],
+            "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+            "volumeMounts": [
+                {"name": "server-config", "mountPath": "/config"},
+                {"name": _NAME, "mountPath": "/per-node-config"},
+                {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  (a path in the pod)
+            ],
+            "resources": {
+                "requests": {"cpu": "10m", "memory": "16Mi"},
+                "limits": {"cpu": "100m", "memory": "64Mi"},
+            },
+        }

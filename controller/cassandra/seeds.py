@@ -1,0 +1,119 @@
+"""Seed nodes of other datacenters, as EndpointSlices behind the Service that cass-operator makes for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING, Any, Final
+
+from controller.cassandra import labels, names
+from controller.cassandra.compare import stamped
+from controller.cassandra.types import K8ssandraCluster
+from controller.kube.resources import ENDPOINT_SLICES
+
+if TYPE_CHECKING:
+    from controller.cassandra.render import RenderedDatacenter
+
+ADDRESSES: Final = 100  # in one endpoint, the API's limit
+
+
+def seed_slices(
+    cluster: K8ssandraCluster,
+    datacenter: RenderedDatacenter,
+    addresses: Iterable[str],
+    *,
+    status_name: str = "",
+) -> list[dict[str, Any]]:
+    """The slices with the seeds of ``datacenter``: none, one or two, by kind of address.
+
+    ``addresses``: of the seed nodes of all other datacenters, and additional seeds; in any order, which does not
+    matter to the result. What is no address, or none that an endpoint may have, is left out. ``status_name``: the
+    live CassandraDatacenter's ``status.datacenterName``, by which cass-operator calls the Service of old ones.
+    """
+    found = usable_addresses(addresses)
+    by_kind = {
+        "IPv4": [str(address) for address in found if isinstance(address, IPv4Address)],
+        "IPv6": [str(address) for address in found if isinstance(address, IPv6Address)],
+    }
+    service = names.additional_seed_service(cluster.cass_name, status_name or datacenter.name)
+    stem = f"{cluster.name}-{names.additional_seed_service(cluster.cass_name, datacenter.name)}"
+    return [
+        _slice(cluster, datacenter, f"{stem}-{kind.lower()}", service, kind, entries)
+        for kind, entries in by_kind.items()
+        if entries
+    ]
+
+
+def unresolved_seeds(cluster: K8ssandraCluster) -> list[str]:
+    """Additional seeds that are no addresses but host names."""
+    template = cluster.spec.cassandra
+    seeds = template.additional_seeds if template else []
+    return [seed for seed in dict.fromkeys(seeds) if _parse(seed) is None]
+
+
+def usable_addresses(addresses: Iterable[str]) -> list[IPv4Address | IPv6Address]:
+    """Each address once, in canonical form and numeric order, without those that an endpoint may not have."""
+    parsed = {address for text in addresses if (address := _parse(text)) is not None and usable(address)}
+    return sorted(parsed, key=lambda address: (address.version, int(address)))
+
+
+def usable(address: IPv4Address | IPv6Address) -> bool:
+    """Whether the API accepts it in an endpoint: an address of one other machine."""
+    return not (address.is_unspecified or address.is_loopback or address.is_link_local or address.is_multicast)
+
+
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
+    """The address; an IPv4 address in IPv6 clothes comes as IPv4, one with a zone is none."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address):
+        if address.scope_id is not None:
+            return None
+        return address.ipv4_mapped or address
+    return address
+
+
+def _slice(
+    cluster: K8ssandraCluster,
+    datacenter: RenderedDatacenter,
+    name: str,
+    service: str,
+    kind: str,
+    addresses: Sequence[str],
+) -> dict[str, Any]:
+    spec = datacenter.object["spec"]
+    cass_cluster = names.label_value(cluster.cass_name)
+    metadata: dict[str, Any] = {
+        "name": name,
+        "namespace": datacenter.namespace,
+        "labels": {
+            labels.APP_MANAGED_BY: labels.CASS_OPERATOR,
+            labels.APP_NAME: "cassandra",
+            labels.APP_VERSION: datacenter.version,
+            labels.APP_INSTANCE: f"cassandra-{cass_cluster}",
+            labels.APP_CREATED_BY: labels.CASS_OPERATOR,
+            **{key: names.label_value(value) for key, value in spec.get("additionalLabels", {}).items()},
+            # Nobody overrides what the slice is found by.
+            labels.CASS_CLUSTER: cass_cluster,
+            labels.CASS_DATACENTER: names.label_value(datacenter.name),
+            labels.SERVICE_NAME: service,
+            labels.ENDPOINT_SLICE_MANAGED_BY: labels.OPERATOR_NAME,
+            **labels.owner(cluster.name, cluster.namespace),
+        },
+    }
+    if annotations := spec.get("additionalAnnotations"):
+        metadata["annotations"] = dict(annotations)
+    endpoints = [
+        {"addresses": list(addresses[start : start + ADDRESSES])} for start in range(0, len(addresses), ADDRESSES)
+    ]
+    return stamped(
+        {
+            "apiVersion": ENDPOINT_SLICES.api_version,
+            "kind": ENDPOINT_SLICES.kind,
+            "metadata": metadata,
+            "addressType": kind,
+            "endpoints": endpoints,
+        }
+    )

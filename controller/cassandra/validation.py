@@ -1,0 +1,220 @@
+"""What a K8ssandraCluster may not say, found without asking any server. A field that is wrong is named."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Final
+
+from controller.cassandra import names
+from controller.cassandra.problems import FieldProblem
+from controller.cassandra.render import encryption
+from controller.cassandra.render.jvm import QUANTITIES
+from controller.cassandra.render.pods import CASSANDRA
+from controller.cassandra.render.template import Template
+from controller.cassandra.secrets import superuser_secret_name
+from controller.cassandra.types import (
+    CassandraClusterTemplate,
+    CassandraConfig,
+    CassandraDatacenterTemplate,
+    K8ssandraCluster,
+)
+from controller.kube.quantity import parse_quantity
+
+_SIZE_LIMIT: Final = 2**31 - 1  # an int32 on the wire
+_SERVER_TYPES: Final = ("cassandra", "dse", "hcd")
+_PROVIDERS: Final = ("internal", "external")
+
+
+def check_cluster(cluster: K8ssandraCluster) -> list[FieldProblem]:
+    """What is wrong with the cluster as a whole; with any of it no datacenter can be rendered."""
+    return list(_cluster(cluster))
+
+
+def check_datacenter(template: Template) -> list[FieldProblem]:
+    """What is wrong with one datacenter, given a cluster that is right."""
+    return list(_datacenter(template))
+
+
+def _cluster(cluster: K8ssandraCluster) -> Iterator[FieldProblem]:
+    spec, cassandra = cluster.spec, cluster.spec.cassandra
+    if cassandra is None:
+        yield FieldProblem("spec.cassandra", "is required", "describe the Cassandra cluster")
+        return
+    if not cassandra.datacenters:
+        yield FieldProblem("spec.cassandra.datacenters", "is empty", "name at least one datacenter")
+    if not names.is_label_value(cluster.name):
+        message = "does not fit into a label, which finds the cluster's objects again"
+        yield FieldProblem("metadata.name", message, f"use at most {names.LABEL_LENGTH} characters")
+    yield from _cluster_name(cluster, cassandra)
+    if cassandra.server_type not in _SERVER_TYPES:
+        yield FieldProblem("spec.cassandra.serverType", "is unknown", f"use one of {', '.join(_SERVER_TYPES)}")
+    if spec.secrets_provider not in _PROVIDERS:
+        yield FieldProblem("spec.secretsProvider", "is unknown", f"use one of {', '.join(_PROVIDERS)}")
+    if not names.is_subdomain(superuser_secret_name(cluster)):
+        path = "spec.cassandra.superuserSecretRef.name"
+        yield FieldProblem(path, "is no name of a Secret", "use lower-case letters, digits, - and .")
+    yield from _duplicates(cassandra.datacenters)
+
+
+def _cluster_name(cluster: K8ssandraCluster, cassandra: CassandraClusterTemplate) -> Iterator[FieldProblem]:
+    path = "spec.cassandra.clusterName" if cassandra.cluster_name else "metadata.name"
+    if len(cluster.cass_name) < 2:
+        yield FieldProblem(path, "is too short for a Cassandra cluster", "use at least two characters")
+    elif not names.kubernetes_name(cluster.cass_name):
+        message = "has nothing that can stand in the name of a Kubernetes object"
+        yield FieldProblem(path, message, "use a name with at least one letter")
+    elif len(f"cassandra-{names.label_value(cluster.cass_name)}") > names.LABEL_LENGTH:
+        yield FieldProblem(path, "does not fit into a label", "use at most 53 characters")
+
+
+def _duplicates(datacenters: list[CassandraDatacenterTemplate]) -> Iterator[FieldProblem]:
+    object_names = Counter(datacenter.name for datacenter in datacenters)
+    cass_names = Counter(datacenter.cass_name for datacenter in datacenters)
+    for index, datacenter in enumerate(datacenters):
+        path = f"spec.cassandra.datacenters[{index}]"
+        if datacenter.name and object_names[datacenter.name] > 1:
+            message = f"{datacenter.name} is the name of another datacenter too"
+            yield FieldProblem(f"{path}.metadata.name", message, "give every datacenter a name of its own")
+        elif datacenter.cass_name and cass_names[datacenter.cass_name] > 1:
+            message = f"{datacenter.cass_name} is the name of another datacenter inside Cassandra too"
+            yield FieldProblem(f"{path}.datacenterName", message, "give every datacenter a name of its own")
+
+
+# ── one datacenter ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _datacenter(template: Template) -> Iterator[FieldProblem]:
+    datacenter, options = template.datacenter, template.options
+
+    def problem(field: str, message: str, remedy: str) -> FieldProblem:
+        return FieldProblem(f"{template.path}.{field}", message, remedy, datacenter.name)
+
+    if not datacenter.name:
+        yield problem("metadata.name", "is required", "give the datacenter a name")
+    elif not names.is_label(datacenter.name):
+        remedy = "use lower-case letters, digits and -, at most 63; for other names there is datacenterName"
+        yield problem("metadata.name", "is no DNS label", remedy)
+    if not names.is_namespace(template.namespace):
+        yield problem("metadata.namespace", "is no name of a namespace", "use lower-case letters, digits and -")
+    if not 1 <= datacenter.size <= _SIZE_LIMIT:
+        yield problem("size", "is out of range", "use 1 or more; to take pods away use stopped")
+    yield from _version(template)
+    if options.storage_config is None or not options.storage_config.cassandra_data_volume_claim_spec:
+        remedy = "set it here or in spec.cassandra.storageConfig"
+        yield problem("storageConfig.cassandraDataVolumeClaimSpec", "is required", remedy)
+    if options.soft_pod_anti_affinity and not options.resources:
+        remedy = "set resources here or in spec.cassandra.resources"
+        yield problem("softPodAntiAffinity", "needs resources", remedy)
+    yield from _racks(template)
+    yaml = (options.config or CassandraConfig()).cassandra_yaml
+    if yaml.get("commitlog_sync_period_in_ms") and yaml.get("commitlog_sync_batch_window_in_ms"):
+        message = "commitlog_sync_period_in_ms and commitlog_sync_batch_window_in_ms exclude each other"
+        yield problem("config.cassandraYaml", message, "remove one")
+    auth = options.management_api_auth
+    if auth is not None and auth.insecure is not None and auth.manual is not None:
+        yield problem("managementApiAuth", "has two kinds of authentication", "keep insecure or manual")
+    yield from _quantities(template)
+    yield from _named("containers", options.containers, template)
+    yield from _named("initContainers", options.init_containers, template)
+    if options.extra_volumes is not None:
+        yield from _named("extraVolumes.volumes", options.extra_volumes.volumes, template)
+        for index, volume in enumerate(options.extra_volumes.pvcs or ()):
+            if not volume.pvc_spec and not volume.volume_source:
+                yield problem(f"extraVolumes.pvcs[{index}]", "has no source", "set pvcSpec or volumeSource")
+
+
+def _version(template: Template) -> Iterator[FieldProblem]:
+    path = f"{template.path}.serverVersion"
+    if not template.datacenter.server_version and template.cassandra.server_version:
+        path = "spec.cassandra.serverVersion"
+    name = template.datacenter.name
+    if not template.options.server_version:
+        yield FieldProblem(path, "is required", "set it here or in spec.cassandra.serverVersion", name)
+    elif template.version is None:
+        yield FieldProblem(path, "is no version", "use three numbers, as 4.0.1", name)
+    elif template.version.build:
+        message = "has build metadata, which cannot stand in a label"
+        yield FieldProblem(path, message, "leave out the + and what follows", name)
+
+
+def _racks(template: Template) -> Iterator[FieldProblem]:
+    racks = template.options.racks or []
+    name = template.datacenter.name
+    path = f"{template.path}.racks"
+    for index, rack in enumerate(racks):
+        if len(rack.name) < 2:
+            yield FieldProblem(f"{path}[{index}].name", "is too short", "use at least two characters", name)
+    if len({rack.name for rack in racks}) < len(racks):
+        yield FieldProblem(path, "has two racks of one name", "give every rack a name of its own", name)
+    if len(racks) > template.datacenter.size:
+        message = "has more racks than the datacenter has pods"
+        yield FieldProblem(path, message, "raise size or remove racks", name)
+    for rack_name in [rack.name for rack in racks] or [names.DEFAULT_RACK]:
+        stateful_set = names.stateful_set(template.cluster.cass_name, name, rack_name)
+        if len(stateful_set) > names.STATEFUL_SET_LENGTH:
+            message = f"the StatefulSet's name {stateful_set} is longer than {names.STATEFUL_SET_LENGTH} characters"
+            yield FieldProblem(path, message, "shorten the name of cluster, datacenter or rack", name)
+
+
+def _quantities(template: Template) -> Iterator[FieldProblem]:
+    options = template.options
+    found: list[tuple[str, Any]] = []
+    if options.mgmt_api_heap is not None:
+        found.append(("mgmtAPIHeap", options.mgmt_api_heap))
+    jvm = options.config.jvm_options if options.config else None
+    if jvm is not None:
+        found += [(f"config.jvmOptions.{name}", getattr(jvm, name)) for name in QUANTITIES]
+    for kind in ("requests", "limits"):
+        amounts = (options.resources or {}).get(kind)
+        found += [(f"resources.{kind}.{name}", value) for name, value in (amounts or {}).items()]
+    for path, value in found:
+        if value is not None and not _is_quantity(value):
+            message = "is no quantity"
+            yield FieldProblem(f"{template.path}.{path}", message, "use 4Gi, 500m or 2", template.datacenter.name)
+
+
+def _is_quantity(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return False
+    try:
+        parse_quantity(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _named(field: str, entries: list[dict[str, Any]] | None, template: Template) -> Iterator[FieldProblem]:
+    """Containers and volumes need names, or they cannot be merged."""
+    for index, entry in enumerate(entries or ()):
+        if not isinstance(entry.get("name"), str) or not entry["name"]:
+            path = f"{template.path}.{field}[{index}].name"
+            yield FieldProblem(path, "is required", "give it a name", template.datacenter.name)
+
+
+# ── what works otherwise than it reads ──────────────────────────────────────────────────────────────
+
+
+def warnings(template: Template) -> Iterator[FieldProblem]:
+    """Fields that have no effect, or not the one that they seem to have."""
+    name, datacenter, cassandra = template.datacenter.name, template.datacenter, template.cassandra
+    if datacenter.rebuild is not None:
+        path = f"{template.path}.rebuild"
+        yield FieldProblem(path, "has no effect on a datacenter", "move it to spec.cassandra.rebuild", name)
+    if template.is_first:
+        for field, value in (("cdc", cassandra.cdc), ("datacenterName", cassandra.datacenter_name)):
+            if value:
+                message, remedy = "has no effect on a cluster", "move it to the datacenters"
+                yield FieldProblem(f"spec.cassandra.{field}", message, remedy)
+    for side in encryption.without_stores(template):
+        message = f"{side} encryption is on, but no stores are named: Cassandra looks for files of its own"
+        remedy = f"set spec.cassandra.{side}EncryptionStores, or mount the stores with extraVolumes"
+        path = f"{template.path}.config.cassandraYaml.{side}_encryption_options"
+        yield FieldProblem(path, message, remedy, name)
+    for container in template.options.containers or ():
+        if container.get("name") == CASSANDRA:
+            own = {"MGMT_API_DISABLE_MCAC", "MANAGEMENT_API_HEAP_SIZE", "METRIC_FILTERS"}
+            given = {variable.get("name") for variable in container.get("env") or ()}
+            for variable in sorted(own & given):
+                message = f"the variable {variable} is yours and is not set from the specification"
+                yield FieldProblem(f"{template.path}.containers", message, "", name)

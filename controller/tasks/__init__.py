@@ -1,0 +1,1 @@
+"""A K8ssandraTask becomes CassandraTasks in the clusters of its datacenters."""
