@@ -50,7 +50,7 @@ async def test_a_finalized_deletion_is_seen_as_modified_and_then_deleted(api: Ap
         ok(await api.patch(CONFIG_MAPS, "it", {"metadata": {"finalizers": []}}))
         kind, obj = await watch.next()
     assert kind == "DELETED"
-    assert "finalizers" not in obj["metadata"]
+    assert obj["metadata"]["finalizers"] == HELD  # the last version that was stored
 
 
 async def test_a_deleted_event_has_a_resource_version_of_its_own(api: Api) -> None:
