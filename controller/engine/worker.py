@@ -11,7 +11,7 @@ import structlog
 
 from controller.engine.supervise import cancelled_from_outside
 from controller.engine.workqueue import ShutDown, WorkQueue
-from controller.kube.errors import ApiError, Conflict, KubeError
+from controller.kube.errors import ApiError, ClusterUnavailable, Conflict, KubeError
 
 RECONCILE_DEADLINE: Final = 120.0  # s for one pass; every call inside has a shorter one of its own
 SLOW_RECHECK: Final = 600.0  # s until a rejected object is looked at again although it did not change
@@ -74,8 +74,9 @@ class WorkerObserver(Protocol):
 class Workers:
     """``count`` workers of one queue.
 
-    Whatever a reconcile raises is logged once and retried with backoff; a worker never dies of it. A pass that
-    takes longer than ``deadline`` seconds is cancelled, and retried too.
+    Whatever a reconcile raises is logged once and retried with backoff; a worker never dies of it. Only
+    ``ClusterUnavailable`` parks the item. A pass that takes longer than ``deadline`` seconds is cancelled, and
+    retried too.
     """
 
     def __init__(
@@ -136,6 +137,8 @@ class Workers:
             # because a task group takes a cancelled task for a finished one.
             outcome, result = "error", Retry(RuntimeError("a call was cancelled from elsewhere"))
             _log.error("reconcile failed", **_fields(item), exc_info=error)
+        except ClusterUnavailable as error:
+            outcome, result = "parked", Parked(error.context)
         except Exception as error:  # noqa: BLE001 - the one place that keeps a bad object from ending a worker
             if timeout.expired() and isinstance(error, TimeoutError):
                 outcome, result = "deadline", Retry(error)
