@@ -48,7 +48,7 @@ class _Compiler:
         if name in self.types:
             return self.types[name]
         head, *fields = self._lines[name]
-        schema = Schema(type="object", atomic_map=head.endswith("@"), rules={"type": "object"})
+        schema = Schema(name=name, type="object", atomic_map=head.endswith("@"), rules={"type": "object"})
         self.types[name] = schema
         if fields == ["any"]:  # an object without fields of its own
             return schema

@@ -21,13 +21,15 @@ _UNSET: Final[Any] = object()
 class Schema:
     """One node: a kind's root, or a field of it.
 
-    ``type``: an OpenAPI type, "" for any. ``additional``: of map entries that are no property. ``open``: unknown
-    fields are accepted here because this node or one above it preserves them. ``typed``: objects of this kind are
-    structs of the server itself, which forget empty fields and always write the embedded ones (``always``),
-    and ``finish`` sets the defaults of theirs that depend on other fields.
-    ``rules``: the OpenAPI node, for value validation. CEL rules (``x-kubernetes-validations``) are not evaluated.
+    ``name``: of a type of the server itself that several fields share. ``type``: an OpenAPI type, "" for any.
+    ``additional``: of map entries that are no property. ``open``: unknown fields are accepted here because this
+    node or one above it preserves them. ``typed``: objects of this kind are structs of the server itself, which
+    forget empty fields and always write the embedded ones (``always``); ``finish`` sets those of their defaults that
+    depend on other fields. ``rules``: the OpenAPI node, for value validation. CEL rules
+    (``x-kubernetes-validations``) are not evaluated.
     """
 
+    name: str = ""
     type: str = ""
     properties: dict[str, Schema] = field(default_factory=dict)
     additional: Schema | None = None
@@ -167,7 +169,7 @@ def _metadata() -> Schema:
         "deletionTimestamp",
     )
     numbers = ("generation", "deletionGracePeriodSeconds")
-    return _object(
+    found = _object(
         **{name: _string() for name in names},
         **{name: Schema(type="integer", rules={"type": "integer"}) for name in numbers},
         labels=_strings(of_map=True),
@@ -176,6 +178,8 @@ def _metadata() -> Schema:
         finalizers=finalizers,
         managedFields=managed,
     )
+    found.name = "ObjectMeta"
+    return found
 
 
 OBJECT_META: Final = _metadata()  # shared by every kind; kubectl explain and apply see the same
