@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import field
 
 from controller.kube.resources import Resource
-from controller.kube.structs import LocalObjectReference, ObjectMeta, StatusCondition, Struct, Time
+from controller.kube.structs import Conditions, LocalObjectReference, ObjectMeta, Struct, Time
 
 CLIENT_CONFIGS: Final = Resource("config.k8ssandra.io", "v1beta1", "ClientConfig", "clientconfigs")
 
@@ -27,7 +27,7 @@ class ClientConfigSpec(Struct, frozen=True, kw_only=True):
 class ClientConfigStatus(Struct, frozen=True, kw_only=True):
     """What is known about the connection."""
 
-    conditions: list[StatusCondition] = []
+    conditions: Conditions = []
     """Ready says whether the cluster can be used, and if not, why."""
 
     server_version: str = ""

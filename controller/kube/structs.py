@@ -87,3 +87,9 @@ class StatusCondition(Struct, frozen=True, kw_only=True):
 
     observed_generation: int = 0
     """The metadata.generation that this condition speaks of."""
+
+
+Conditions: TypeAlias = Annotated[
+    list[StatusCondition], schema(**{"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]})
+]
+"""Conditions of which there is one of each type."""

@@ -12,7 +12,12 @@ from controller.cassandra.types.cluster import (
     K8ssandraClusterStatus,
     SecretKey,
 )
-from controller.cassandra.types.datacenter import CassandraDatacenter, CassandraDatacenterStatus, NodeStatus
+from controller.cassandra.types.datacenter import (
+    CassandraDatacenter,
+    CassandraDatacenterStatus,
+    DatacenterCondition,
+    NodeStatus,
+)
 from controller.cassandra.types.jvm import JvmOptions
 from controller.cassandra.types.metadata import ClusterMetadata, DatacenterMetadata, ServicesMetadata, Tags
 from controller.cassandra.types.options import (
@@ -40,6 +45,7 @@ __all__ = [
     "CassandraDatacenterStatus",
     "CassandraDatacenterTemplate",
     "ClusterMetadata",
+    "DatacenterCondition",
     "DatacenterMetadata",
     "DatacenterOptions",
     "DatacenterStatus",

@@ -9,7 +9,7 @@ from typing import Annotated
 from controller.cassandra.types.datacenter import CassandraDatacenterStatus
 from controller.cassandra.types.metadata import ClusterMetadata, DatacenterMetadata
 from controller.cassandra.types.options import DatacenterOptions
-from controller.kube.structs import FreeMap, LocalObjectReference, ObjectMeta, StatusCondition, Struct, schema
+from controller.kube.structs import Conditions, FreeMap, LocalObjectReference, ObjectMeta, Struct, schema
 
 
 class SecretKey(Struct, frozen=True, kw_only=True):
@@ -145,7 +145,7 @@ class DatacenterStatus(Struct, frozen=True, kw_only=True):
 class K8ssandraClusterStatus(Struct, frozen=True, kw_only=True):
     """What is known about a Cassandra cluster."""
 
-    conditions: list[StatusCondition] = []
+    conditions: Conditions = []
     """Ready, Progressing, CassandraInitialized, RequiresUpdate and others."""
 
     datacenters: dict[str, DatacenterStatus] = {}

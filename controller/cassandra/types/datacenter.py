@@ -4,9 +4,30 @@
 
 from __future__ import annotations
 
-from msgspec import field
+from typing import Annotated
 
-from controller.kube.structs import FreeMap, ObjectMeta, StatusCondition, Struct, Time
+from msgspec import UNSET, UnsetType, field
+
+from controller.kube.structs import FreeMap, ObjectMeta, Struct, Time, schema
+
+
+class DatacenterCondition(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """One aspect of a datacenter. The published schema requires reason and message, also when they are empty."""
+
+    type: Annotated[str, schema(required=True)] = ""
+    """What the condition is about."""
+
+    status: Annotated[str, schema(required=True)] = ""
+    """True, False or Unknown."""
+
+    reason: Annotated[str, schema(required=True)] = ""
+    """Why, as one CamelCase word."""
+
+    message: Annotated[str, schema(required=True)] = ""
+    """Why, for people."""
+
+    last_transition_time: Time | UnsetType = UNSET
+    """When the status last changed."""
 
 
 class NodeStatus(Struct, frozen=True, kw_only=True):
@@ -25,7 +46,7 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
 class CassandraDatacenterStatus(Struct, frozen=True, kw_only=True):
     """What cass-operator says about a datacenter: the fields of its published schema."""
 
-    conditions: list[StatusCondition] = []
+    conditions: list[DatacenterCondition] = []
     """Ready, Initialized, Stopped, Updating, ScalingUp, Decommission …"""
 
     super_user_upserted: Time = ""
@@ -64,7 +85,7 @@ class CassandraDatacenterStatus(Struct, frozen=True, kw_only=True):
     metadata_version: int = 0
     """Layout of the labels of the datacenter's objects."""
 
-    def condition(self, kind: str) -> StatusCondition | None:
+    def condition(self, kind: str) -> DatacenterCondition | None:
         """The condition of a type, None when it is not there."""
         return next((condition for condition in self.conditions if condition.type == kind), None)
 
