@@ -15,6 +15,7 @@ from controller.cassandra.render.datacenter import cassandra_datacenter
 from controller.cassandra.render.encryption import PasswordSource, StorePasswords
 from controller.cassandra.render.per_node import DEFAULT_IMAGE, PerNodeConfig
 from controller.cassandra.render.template import Template, build
+from controller.cassandra.render.tokens import per_node_config, token_config_maps
 from controller.cassandra.secrets import replicated_secret, superuser_secret, superuser_secret_name
 from controller.cassandra.seeds import seed_slices, unresolved_seeds
 from controller.cassandra.system_replication import initial_system_replication
@@ -97,6 +98,10 @@ def render(cluster: K8ssandraCluster, facts: Facts) -> Rendered:
     if errors or cassandra is None:
         return Rendered(errors=tuple(errors), unsupported=unique(_unsupported_cluster(cluster)))
     templates = [build(cluster, cassandra, index) for index in range(len(cassandra.datacenters))]
+    tokens = {
+        template.datacenter.name: config_map
+        for template, config_map in zip(templates, token_config_maps(templates), strict=False)
+    }
     ordered = sorted(templates, key=lambda template: -template.priority)  # stable: ties keep their order
     rendered: list[RenderedDatacenter] = []
     unsupported = list(_unsupported_cluster(cluster))
@@ -104,6 +109,7 @@ def render(cluster: K8ssandraCluster, facts: Facts) -> Rendered:
     for place, template in enumerate(ordered):
         problems = validation.check_datacenter(template)
         problems += encryption.check(template, facts.passwords.get(template.datacenter.name, {}))
+        problems += _check_per_node(template, facts)
         unsupported += _unsupported(template)
         warnings += validation.warnings(template)
         if problems or template.version is None:
@@ -111,7 +117,7 @@ def render(cluster: K8ssandraCluster, facts: Facts) -> Rendered:
             continue
         if template.server_type == "cassandra" and not template.mcac and not has_metrics_endpoint(template.version):
             warnings.append(_no_metrics(template))
-        rendered.append(_datacenter(template, facts, founds=place == 0))
+        rendered.append(_datacenter(template, facts, tokens.get(template.datacenter.name), founds=place == 0))
     return Rendered(
         datacenters=tuple(rendered),
         order=tuple(template.datacenter.name for template in ordered),
@@ -130,9 +136,15 @@ def needed_passwords(cluster: K8ssandraCluster) -> tuple[PasswordSource, ...]:
     return tuple(source for template in templates for source in encryption.password_sources(template))
 
 
-def _datacenter(template: Template, facts: Facts, *, founds: bool) -> RenderedDatacenter:
+def _datacenter(template: Template, facts: Facts, tokens: dict[str, Any] | None, *, founds: bool) -> RenderedDatacenter:
     assert template.version is not None
     datacenter = template.datacenter
+    image = template.options.per_node_config_init_container_image or facts.per_node_config_image
+    per_node: PerNodeConfig | None = None
+    if reference := _per_node_reference(template):
+        per_node = PerNodeConfig(reference, facts.per_node_config_hashes[datacenter.name], image)
+    elif tokens is not None:
+        per_node = per_node_config(tokens, image)
     return RenderedDatacenter(
         name=datacenter.name,
         cass_name=datacenter.cass_name,
@@ -147,20 +159,24 @@ def _datacenter(template: Template, facts: Facts, *, founds: bool) -> RenderedDa
             template.version,
             founds=founds,
             encryption=encryption.encryption(template, facts.passwords.get(datacenter.name, {})),
-            per_node=_per_node(template, facts),
+            per_node=per_node,
             system_replication=facts.initial_system_replication,
         ),
-        config_maps=(metrics.config_map(template),),
+        config_maps=(metrics.config_map(template), *([tokens] if tokens is not None else [])),
     )
 
 
-def _per_node(template: Template, facts: Facts) -> PerNodeConfig | None:
+def _per_node_reference(template: Template) -> str:
+    """Name of the user's ConfigMap with configuration of single nodes, "" when there is none."""
     reference = template.datacenter.per_node_config_map_ref
-    config_hash = facts.per_node_config_hashes.get(template.datacenter.name)
-    if reference is None or not reference.name or config_hash is None:
-        return None
-    image = template.options.per_node_config_init_container_image or facts.per_node_config_image
-    return PerNodeConfig(reference.name, config_hash, image)
+    return reference.name if reference is not None else ""
+
+
+def _check_per_node(template: Template, facts: Facts) -> Iterator[FieldProblem]:
+    if _per_node_reference(template) and template.datacenter.name not in facts.per_node_config_hashes:
+        path = f"{template.path}.perNodeConfigMapRef.name"
+        remedy = "create it in the cluster and namespace of the datacenter"
+        yield FieldProblem(path, "the ConfigMap is not there", remedy, template.datacenter.name, "ConfigMapNotFound")
 
 
 def _no_metrics(template: Template) -> FieldProblem:
