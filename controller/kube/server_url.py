@@ -10,7 +10,7 @@ import msgspec
 
 LENGTH_CAP: Final = 2048  # characters of a URL
 
-_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#\\]*)([^?#]*)(.*)", re.DOTALL)
+_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(/[^?#]*|)(.*)", re.DOTALL)
 _LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _SEGMENT: Final = re.compile(r"([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*")
 # Characters that must not come back out of a percent-encoding: dot, slash, backslash and control characters.
