@@ -36,7 +36,7 @@ check: $(READY) ## formatting, lint, types, layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timings
+	@$(BIN)/lint-imports
 
 bench: $(READY) ## figures beside their partners, in one run
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -32,7 +33,7 @@ class Cache:
 
     def __init__(self, specs: Sequence[WatchSpec], namespaces: Sequence[str]) -> None:
         """``namespaces``: one store each per kind; () is one store over all namespaces."""
-        self.specs = {spec.resource: spec for spec in specs}
+        self.namespaces = tuple(namespaces) or ("",)
         self.stores: dict[Resource, dict[str, Store]] = {
             spec.resource: {
                 namespace: Store(
@@ -41,7 +42,7 @@ class Cache:
                     metadata_only=spec.metadata_only,
                     indexers=spec.indexers,
                 )
-                for namespace in (namespaces or ("",))
+                for namespace in self.namespaces
             }
             for spec in specs
         }
@@ -55,7 +56,7 @@ class Cache:
 
     def covers(self, namespace: str) -> bool:
         """Whether objects of this namespace are seen at all."""
-        return any(namespace in by_namespace or "" in by_namespace for by_namespace in self.stores.values())
+        return namespace in self.namespaces or "" in self.namespaces
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         store = self._store(resource, namespace)
@@ -81,7 +82,7 @@ class Cache:
         """Call back once per batch and kind, in the loop turn in which it arrived."""
         for resource, by_namespace in self.stores.items():
             for store in by_namespace.values():
-                store.subscribe(lambda deltas, resource=resource: callback(resource, deltas))
+                store.subscribe(partial(callback, resource))
 
     def _store(self, resource: Resource, namespace: str) -> Store | None:
         by_namespace = self.stores[resource]

@@ -61,6 +61,14 @@ class Malformed(TransportError):
     """The response is not what the API promises: no JSON, or JSON of another shape."""
 
 
+class ClusterUnavailable(KubeError):
+    """There is no usable connection to the cluster now; nothing was sent. ``context`` names it."""
+
+    def __init__(self, context: str, why: str) -> None:
+        super().__init__(f"{context or 'control plane'}: {why}")
+        self.context = context
+
+
 class WritesForbidden(KubeError):
     """The write gate is closed: this process may not write now. The request was not sent."""
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-DEFAULT_IMAGE: Final = "cr.k8ssandra.io/k8ssandra/k8ssandra-client:v0.8.3"
+DEFAULT_IMAGE: Final = "docker.io/k8ssandra/k8ssandra-client:v0.8.3"
 _NAME: Final = "per-node-config"
 # For each file of this pod: what stands after the first underscore is the file to merge it into.
 _SCRIPT: Final = """set -e

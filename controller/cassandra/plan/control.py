@@ -1,0 +1,64 @@
+"""The control plane's part of a plan: finalizer, annotations, superuser Secret, ReplicatedSecret."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from controller.cassandra import labels
+from controller.cassandra.compare import diff_fields
+from controller.cassandra.render import replicated_secret
+from controller.cassandra.resources import K8SSANDRA_CLUSTERS
+from controller.cassandra.snapshot import Snapshot
+from controller.cassandra.system_replication import format_replication, initial_system_replication, parse_replication
+from controller.fleet.actions import Action, Apply, Create, Merge
+from controller.kube.resources import SECRETS
+from controller.replication.types import REPLICATED_SECRETS
+
+ORPHAN = "replicatedresource.k8ssandra.io/orphan"
+
+
+def preparation(snapshot: Snapshot) -> list[Action]:
+    """What must be on the K8ssandraCluster before anything is made for it: one merge patch, or nothing."""
+    metadata = snapshot.cluster.metadata
+    patch: dict[str, Any] = {}
+    if labels.FINALIZER not in metadata.finalizers:
+        patch["finalizers"] = [*metadata.finalizers, labels.FINALIZER]
+    text = metadata.annotations.get(labels.INITIAL_SYSTEM_REPLICATION)
+    if text is None:
+        wanted = format_replication(initial_system_replication(snapshot.cluster))
+    else:
+        # An old form is rewritten; one that cannot be read is left to its author, and reported.
+        parsed = parse_replication(text)
+        wanted = format_replication(parsed) if parsed is not None and '"replicationFactor"' in text else text
+    if wanted != text:
+        patch["annotations"] = {labels.INITIAL_SYSTEM_REPLICATION: wanted}
+    if not patch:
+        return []
+    return [Merge(K8SSANDRA_CLUSTERS, {"metadata": patch}, snapshot.object, exactly="finalizers" in patch)]
+
+
+def secrets(snapshot: Snapshot) -> tuple[list[Action], bool]:
+    """What the cluster's Secrets need, and whether the superuser Secret has to be made."""
+    cluster = snapshot.cluster
+    if cluster.external_secrets:
+        return [], False
+    actions: list[Action] = []
+    superuser = snapshot.superuser
+    if superuser is not None:
+        wanted = labels.replicated(cluster.name, cluster.namespace)
+        have = superuser.head.labels or {}
+        if any(have.get(key) != value for key, value in wanted.items()):
+            # A user's own Secret: our keys are added, its data is never touched, and it survives the cluster.
+            patch = {"metadata": {"labels": wanted, "annotations": {ORPHAN: "true"}}}
+            actions.append(Merge(SECRETS, patch, superuser))
+    replicated = replicated_secret(cluster)
+    if replicated is not None:
+        if snapshot.replicated is None:
+            actions.append(Create(REPLICATED_SECRETS, replicated))
+        elif diff_fields(_comparable(replicated), snapshot.replicated.decode(dict)):
+            actions.append(Apply(REPLICATED_SECRETS, replicated, snapshot.replicated))
+    return actions, superuser is None
+
+
+def _comparable(replicated: dict[str, Any]) -> dict[str, Any]:
+    return {"metadata": replicated["metadata"], "spec": replicated["spec"]}

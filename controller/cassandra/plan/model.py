@@ -1,0 +1,64 @@
+"""What a plan consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from controller.fleet.actions import Action
+from controller.kube.conditions import Condition
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """Something that is waited for; nothing is wrong. ``datacenter`` is "" when it concerns all."""
+
+    reason: str
+    message: str
+    datacenter: str = ""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Something that is wrong and that somebody has to mend. ``reason`` is CamelCase, ``message`` names the way out."""
+
+    reason: str
+    message: str
+    datacenter: str = ""
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The status to be shown; the times of conditions are put in when it is written."""
+
+    conditions: tuple[Condition, ...]
+    datacenters: dict[str, dict[str, Any]]
+    error: str
+    observed_generation: int
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """Actions in an order that matters: after one that fails the rest waits. ``datacenter`` "" is the cluster's own."""
+
+    datacenter: str
+    actions: tuple[Action, ...]
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What is to be done, by context ("" is the control plane); chains do not depend on each other.
+
+    ``superuser``: the superuser Secret has to be made (with a password that no plan knows). ``prove_absent``: contexts
+    where a live read has to show that nothing is left.
+    """
+
+    chains: dict[str, tuple[Chain, ...]] = {}
+    waits: tuple[Wait, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    superuser: bool = False
+    status: Status | None = None
+    prove_absent: tuple[str, ...] = ()
+
+
+def pruned(chains: Mapping[str, Sequence[Chain]]) -> dict[str, tuple[Chain, ...]]:
+    """``chains`` without those that have nothing to do."""
+    kept = {context: tuple(chain for chain in todo if chain.actions) for context, todo in chains.items()}
+    return {context: todo for context, todo in kept.items() if todo}

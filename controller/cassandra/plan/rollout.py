@@ -1,0 +1,95 @@
+"""The whole plan of a K8ssandraCluster: datacenters one after the other, or its deletion."""
+
+from __future__ import annotations
+
+from controller.cassandra import labels
+from controller.cassandra.plan import control, deletion
+from controller.cassandra.plan.datacenters import Step, plan_datacenter
+from controller.cassandra.plan.model import Chain, Plan, Problem, Wait, pruned
+from controller.cassandra.plan.status import compose
+from controller.cassandra.resources import K8SSANDRA_CLUSTERS
+from controller.cassandra.snapshot import Snapshot
+from controller.fleet.actions import Merge
+
+
+def plan(snapshot: Snapshot, reported: tuple[Problem, ...] = ()) -> Plan:
+    """What is to be done now for everything that the snapshot shows.
+
+    ``reported``: what went wrong in the last attempts to carry plans out; shown in the status, nothing else.
+    """
+    if snapshot.deleting:
+        return deletion.plan(snapshot)
+    rendered = snapshot.rendered
+    problems = [
+        *(Problem(problem.reason, str(problem), problem.datacenter) for problem in rendered.errors),
+        *_strangers(snapshot),
+        *reported,
+    ]
+    if any(not problem.datacenter for problem in rendered.errors):
+        # The specification as a whole is wrong: what is there stays as it is, and the status says why.
+        return Plan(problems=tuple(problems), status=compose(snapshot, {}, [], problems, False))
+    preparation = control.preparation(snapshot)
+    secret_actions, superuser = control.secrets(snapshot)
+    own = [Chain("", tuple(preparation)), *(Chain("", (action,)) for action in secret_actions)]
+    chains: dict[str, list[Chain]] = {"": own}
+    waits: list[Wait] = []
+    update = allows_update(snapshot)
+    steps: dict[str, Step] = {}
+    behind = ""
+    views = {view.name: view for view in snapshot.views}
+    for name in rendered.order:
+        view = views.get(name)
+        if view is None:  # it has errors: what comes after it must not be made before it
+            behind = behind or name
+            continue
+        step = plan_datacenter(snapshot, view, prepared=not preparation, behind=behind, update=update)
+        steps[view.name] = step
+        chains.setdefault(view.context, []).append(Chain(view.name, tuple(step.actions)))
+        waits += step.waits
+        problems += step.problems
+        if not step.settled and not behind:
+            behind = view.name
+    complete = not behind and bool(snapshot.views) and not superuser and not preparation
+    if complete and update and snapshot.cluster.metadata.annotations.get(labels.AUTOUPDATE_SPEC) == "once":
+        patch = {"metadata": {"annotations": {labels.AUTOUPDATE_SPEC: None}}}
+        own.append(Chain("", (Merge(K8SSANDRA_CLUSTERS, patch, snapshot.object),)))
+    return Plan(
+        chains=pruned(chains),
+        waits=tuple(waits),
+        problems=tuple(problems),
+        superuser=superuser,
+        status=compose(snapshot, steps, waits, problems, complete),
+    )
+
+
+def allows_update(snapshot: Snapshot) -> bool:
+    """Whether a live CassandraDatacenter's specification may be changed: the user changed something, or asked for it.
+
+    What a new release of this controller renders otherwise must not restart anybody's Cassandra by itself.
+    """
+    cluster = snapshot.cluster
+    if cluster.metadata.annotations.get(labels.AUTOUPDATE_SPEC) in ("once", "always"):
+        return True
+    return cluster.status.observed_generation < cluster.metadata.generation
+
+
+def _strangers(snapshot: Snapshot) -> list[Problem]:
+    """CassandraDatacenters of ours that the specification does not name (any more)."""
+    named = {(view.context, view.rendered.namespace, view.name) for view in snapshot.views}
+    failed = {problem.datacenter for problem in snapshot.rendered.errors if problem.datacenter}
+    found = []
+    for left in snapshot.datacenters:
+        head = left.object.head
+        if (left.context, head.namespace, head.name) in named or head.name in failed:
+            continue
+        where = f"{head.namespace}/{head.name} in {left.context or 'the control plane cluster'}"
+        found.append(
+            Problem(
+                "DatacenterNotInSpec",
+                f"CassandraDatacenter {where} belongs to this cluster but spec.cassandra.datacenters does not name it "
+                "(any more); nothing is deleted for it: put the entry back, or decommission the datacenter and delete "
+                "the object there",
+                head.name,
+            )
+        )
+    return found

@@ -1,0 +1,308 @@
+"""Reconciles K8ssandraClusters: observe, plan, and carry out what the plan has for the item's own context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+
+from controller.cassandra import labels
+from controller.cassandra.observe import Renderings, known, observe
+from controller.cassandra.plan import Plan, Problem, plan
+from controller.cassandra.plan.deletion import contexts_of
+from controller.cassandra.plan.model import Chain, Status
+from controller.cassandra.render import superuser_secret, superuser_secret_name
+from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
+from controller.cassandra.routing import KIND, Router
+from controller.cassandra.snapshot import Snapshot
+from controller.cassandra.status_writer import StatusWriter
+from controller.cassandra.watches import OWNER
+from controller.engine.clock import Clock
+from controller.engine.events import EventRecorder, Reference
+from controller.engine.worker import Done, Item, Parked, Rejected, Result, Retry
+from controller.fleet.actions import (
+    Action,
+    Apply,
+    Create,
+    Delete,
+    Merge,
+    NameConflict,
+    ObserveAgain,
+    Replace,
+    perform,
+)
+from controller.fleet.cluster import Cluster
+from controller.fleet.pool import Pool
+from controller.kube import errors
+from controller.kube.conditions import Condition
+from controller.kube.objects import Object
+from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, SECRETS
+
+_log = structlog.get_logger(__name__)
+
+# Errors that only a change of the object, of a role or of the other cluster can end: tried again slowly.
+_PERMANENT: Final = (errors.Invalid, errors.BadRequest, errors.NotSupported)
+
+
+class K8ssandraClusterReconciler:
+    """``reconcile`` for items of kind K8ssandraCluster.
+
+    The item of context X carries out what is to be done in X. The item of context "" does the same for the control
+    plane, and alone writes finalizer, annotations and status; what went wrong in a context is kept in memory for it.
+    """
+
+    def __init__(
+        self, pool: Pool, recorder: EventRecorder, clock: Clock, make_password: Callable[[], str], router: Router
+    ) -> None:
+        self._pool = pool
+        self._recorder = recorder
+        self._make_password = make_password
+        self._router = router
+        self._renderings = Renderings()
+        self._status = StatusWriter(pool.local, clock)
+        self._problems: dict[tuple[str, str], tuple[Problem, ...]] = {}  # by UID and context, of the last pass there
+        self._absent: set[tuple[str, str]] = set()  # UID and context where live reads found nothing left
+        self._announced: dict[str, frozenset[tuple[str, str]]] = {}  # by UID: reason and message of known problems
+
+    async def reconcile(self, item: Item) -> Result:
+        local, cluster = self._pool.local, self._pool.get(item.context)
+        found = local.cache.get(K8SSANDRA_CLUSTERS, item.namespace, item.name)
+        if cluster is None or found is None:
+            return Done()
+        if item.context and not known(cluster):
+            return Parked(item.context)
+        uid = found.head.uid
+        absent = tuple(sorted(context for owner, context in self._absent if owner == uid))
+        try:
+            snapshot = observe(self._pool, found, self._renderings, absent)
+        except errors.Malformed as error:
+            if not item.context:
+                await self._status.write(found, _unreadable(found, error))
+            return Rejected(error)
+        result = plan(snapshot, self._reported(uid))
+        failures, permanent = await self._carry_out(cluster, snapshot, result)
+        if item.context in result.prove_absent:
+            failures += await self._prove_absent(cluster, snapshot)
+        if item.context:
+            self._report(snapshot, item.context, failures)
+        else:
+            await self._finish_control(snapshot, result, failures)
+        if permanent is not None:
+            return Rejected(permanent)
+        retry = next((error for _, error in failures), None)
+        return Retry(retry) if retry is not None else Done()
+
+    # ── carrying out ────────────────────────────────────────────────────────────────────────────────
+
+    async def _carry_out(
+        self, cluster: Cluster, snapshot: Snapshot, result: Plan
+    ) -> tuple[list[tuple[str, Exception]], Exception | None]:
+        """Carry out the chains of one context; returns failures with their datacenter, and a permanent one if any."""
+        failures: list[tuple[str, Exception]] = []
+        if not cluster.context and result.superuser:
+            secret = superuser_secret(snapshot.cluster, self._make_password())
+            failures += await self._chain(cluster, snapshot, Chain("", (Create(SECRETS, secret),)))
+        for chain in result.chains.get(cluster.context, ()):
+            failures += await self._chain(cluster, snapshot, chain)
+        permanent = [error for _, error in failures if isinstance(error, (*_PERMANENT, NameConflict))]
+        return failures, permanent[0] if permanent and len(permanent) == len(failures) else None
+
+    async def _chain(self, cluster: Cluster, snapshot: Snapshot, chain: Chain) -> list[tuple[str, Exception]]:
+        for action in chain.actions:
+            try:
+                if isinstance(action, Delete) and action.resource == CASSANDRA_DATACENTERS:
+                    await self._check_deletion(cluster, snapshot, action.live)
+                await perform(action, cluster.client, cluster.cache, lambda obj: _owned(snapshot, obj))
+            except ObserveAgain:
+                error = errors.Conflict(409, "Conflict", f"{action.resource.kind} changed meanwhile")
+                return [(chain.datacenter, error)]
+            except (errors.KubeError, NameConflict) as error:
+                return [(chain.datacenter, error)]
+            self._tell(cluster, snapshot, action)
+        return []
+
+    async def _check_deletion(self, cluster: Cluster, snapshot: Snapshot, live: Object) -> None:
+        """Live reads just before a datacenter is deleted: its owner is being deleted, and it is what was seen."""
+        own = snapshot.object.head
+        owner = await self._pool.local.client.get(K8SSANDRA_CLUSTERS, own.namespace, own.name, metadata_only=True)
+        if owner.head.uid != own.uid or owner.head.deletion_timestamp is None:
+            raise ObserveAgain
+        now = await cluster.client.get(CASSANDRA_DATACENTERS, live.head.namespace, live.head.name, metadata_only=True)
+        if now.head.uid != live.head.uid or not _owned(snapshot, now):
+            raise ObserveAgain
+
+    async def _prove_absent(self, cluster: Cluster, snapshot: Snapshot) -> list[tuple[str, Exception]]:
+        """Live lists that show no CassandraDatacenter is left; then what served it goes too."""
+        owner = (snapshot.cluster.namespace, snapshot.cluster.name)
+        selector = f"{labels.CLUSTER_NAME}={owner[1]},{labels.CLUSTER_NAMESPACE}={owner[0]}"
+        try:
+            for namespace in cluster.cache.namespaces:
+                page = await cluster.client.list_page(
+                    CASSANDRA_DATACENTERS, namespace, label_selector=selector, metadata_only=True
+                )
+                if page.objects:
+                    for obj in page.objects:
+                        cluster.cache.write_through(CASSANDRA_DATACENTERS, obj)
+                    return [("", errors.Conflict(409, "Conflict", "a CassandraDatacenter is still there"))]
+            for resource in (ENDPOINT_SLICES, CONFIG_MAPS):
+                for live in cluster.cache.by_index(resource, OWNER, owner):
+                    if live.head.deletion_timestamp is None:
+                        await perform(Delete(resource, live), cluster.client, cluster.cache, lambda _: False)
+        except (errors.KubeError, ObserveAgain) as error:
+            return [("", error if isinstance(error, errors.KubeError) else errors.Conflict(409, "Conflict"))]
+        uid = snapshot.object.head.uid
+        self._absent.add((uid, cluster.context))
+        self._router.queue(*owner, "")
+        return []
+
+    # ── the control plane's part ────────────────────────────────────────────────────────────────────
+
+    async def _finish_control(self, snapshot: Snapshot, result: Plan, failures: list[tuple[str, Exception]]) -> None:
+        head = snapshot.object.head
+        if snapshot.deleting:
+            for context in contexts_of(snapshot):
+                if context:
+                    self._router.queue(head.namespace, head.name, context)
+            self._announce(snapshot, result.problems)
+            if not result.chains and not result.prove_absent and not result.waits and not result.problems:
+                self._forget(head.uid)
+            return
+        self._report(snapshot, "", failures)
+        if not failures and (result.superuser or result.chains.get("")):
+            return  # what was just written starts the next pass, which shows the status of the world after it
+        result = plan(snapshot, self._reported(head.uid))  # what just failed belongs into the status
+        self._announce(snapshot, result.problems)
+        if result.status is not None:
+            await self._status.write(snapshot.object, result.status)
+
+    def _report(self, snapshot: Snapshot, context: str, failures: list[tuple[str, Exception]]) -> None:
+        """Remember what went wrong in a context; the control plane's item shows it."""
+        problems = tuple(
+            problem for datacenter, error in failures if (problem := _problem(context, datacenter, error)) is not None
+        )
+        head = snapshot.object.head
+        key = (head.uid, context)
+        if self._problems.get(key, ()) == problems:
+            return
+        if problems:
+            self._problems[key] = problems
+        else:
+            self._problems.pop(key, None)
+        if context:
+            self._router.queue(head.namespace, head.name, "")
+
+    def _reported(self, uid: str) -> tuple[Problem, ...]:
+        return tuple(
+            problem for (owner, _), problems in sorted(self._problems.items()) if owner == uid for problem in problems
+        )
+
+    def _forget(self, uid: str) -> None:
+        self._problems = {key: value for key, value in self._problems.items() if key[0] != uid}
+        self._absent = {key for key in self._absent if key[0] != uid}
+        self._announced.pop(uid, None)
+
+    # ── telling people ──────────────────────────────────────────────────────────────────────────────
+
+    def _announce(self, snapshot: Snapshot, problems: tuple[Problem, ...]) -> None:
+        """An event for every problem that is news."""
+        asked = snapshot.rendered.unsupported + snapshot.rendered.warnings
+        now = {(problem.reason, problem.message) for problem in problems} | {
+            ("NotSupported" if problem in snapshot.rendered.unsupported else "Ineffective", str(problem))
+            for problem in asked
+        }
+        before = self._announced.get(snapshot.object.head.uid, frozenset())
+        for reason, message in sorted(now - before):
+            self._recorder.record(_reference(snapshot), "Warning", reason, message)
+            _log.warning(
+                "K8ssandraCluster has a problem",
+                namespace=snapshot.cluster.namespace,
+                name=snapshot.cluster.name,
+                reason=reason,
+                message=message,
+            )
+        self._announced[snapshot.object.head.uid] = frozenset(now)
+
+    def _tell(self, cluster: Cluster, snapshot: Snapshot, action: Action) -> None:
+        verb = _PAST[type(action)]
+        target = action.object["metadata"] if isinstance(action, (Create, Apply)) else None
+        name = target["name"] if target is not None else _live(action).head.name
+        where = cluster.context or "control plane"
+        _log.info(
+            verb,
+            resource=str(action.resource),
+            object=name,
+            cluster=where,
+            namespace=snapshot.cluster.namespace,
+            name=snapshot.cluster.name,
+        )
+        if action.resource == CASSANDRA_DATACENTERS and isinstance(action, (Create, Apply, Delete)):
+            self._recorder.record(
+                _reference(snapshot),
+                "Normal",
+                f"Datacenter{verb.capitalize()}",
+                f"{verb} CassandraDatacenter {name} in {where}",
+            )
+
+
+_PAST: Final[dict[type, str]] = {
+    Create: "created",
+    Apply: "updated",
+    Replace: "replaced",
+    Merge: "patched",
+    Delete: "deleted",
+}
+
+
+def _owned(snapshot: Snapshot, obj: Object) -> bool:
+    """Whether an object found under a name of ours is ours: it names our K8ssandraCluster and its namespace.
+
+    The superuser's Secret may be the user's own.
+    """
+    head, cluster = obj.head, snapshot.cluster
+    if labels.owned_by(head.labels, cluster.name, cluster.namespace):
+        return True
+    return snapshot.superuser is None and (head.namespace, head.name) == (
+        cluster.namespace,
+        superuser_secret_name(cluster),
+    )
+
+
+def _problem(context: str, datacenter: str, error: Exception) -> Problem | None:
+    """What people are told of a failure; None for what passes by itself and is seen in the cluster's state."""
+    where = context or "the control plane"
+    match error:
+        case NameConflict():
+            return Problem("NameConflict", f"{where}: {error}", datacenter)
+        case errors.Conflict() | errors.TransportError() | errors.ClusterUnavailable() | errors.WritesForbidden():
+            return None
+        case errors.Forbidden():
+            return Problem("Forbidden", f"{where}: {error}; apply the roles of manifests/ there", datacenter)
+        case errors.NotFound():
+            return Problem("NotFound", f"{where}: {error}; does the namespace exist there?", datacenter)
+        case errors.ApiError():
+            return Problem("Rejected", f"{where}: the API server refused: {error}", datacenter)
+        case _:
+            return Problem("InternalError", f"{where}: {type(error).__name__}", datacenter)
+
+
+def _unreadable(found: Object, error: errors.Malformed) -> Status:
+    """The status of a K8ssandraCluster that went past its schema."""
+    message = f"this K8ssandraCluster cannot be read: {error}"
+    generation = found.head.generation
+    conditions = tuple(
+        Condition(type=kind, status="False", reason="InvalidSpec", message=message, observed_generation=generation)
+        for kind in ("Ready", "Progressing")
+    )
+    live: dict[str, Any] = found.decode(dict).get("status") or {}
+    return Status(conditions, live.get("datacenters") or {}, message, live.get("observedGeneration") or 0)
+
+
+def _live(action: Action) -> Object:
+    assert not isinstance(action, Create)
+    return action.live
+
+
+def _reference(snapshot: Snapshot) -> Reference:
+    head = snapshot.object.head
+    return Reference(K8SSANDRA_CLUSTERS.api_version, KIND, head.namespace, head.name, head.uid)

@@ -1,0 +1,131 @@
+"""Which K8ssandraClusters a change concerns, and in which contexts they have to be looked at again."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from controller.cassandra import names
+from controller.cassandra.observe import contexts
+from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
+from controller.cassandra.types import K8ssandraCluster
+from controller.cassandra.watches import owner_of, ring_of
+from controller.engine.store import Delta
+from controller.engine.worker import Item
+from controller.fleet.cluster import Cluster
+from controller.fleet.pool import Pool
+from controller.kube.errors import Malformed
+from controller.kube.objects import Object
+from controller.kube.resources import PODS, SECRETS, Resource
+from controller.replication.types import REPLICATED_SECRETS
+
+KIND: Final = K8SSANDRA_CLUSTERS.kind
+
+
+class _Known:
+    """What routing needs of one K8ssandraCluster."""
+
+    __slots__ = ("contexts", "rings")
+
+    def __init__(self, cluster: K8ssandraCluster) -> None:
+        self.contexts = tuple(contexts(cluster))
+        template = cluster.spec.cassandra
+        ring = names.label_value(cluster.cass_name)
+        self.rings = frozenset(
+            (entry.k8s_context, entry.metadata.namespace or cluster.namespace, ring, names.label_value(entry.name))
+            for entry in (template.datacenters if template is not None else ())
+        )
+
+
+class Router:
+    """Turns changes into items of kind K8ssandraCluster."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._known: dict[tuple[str, str], _Known] = {}  # by namespace and name
+        self._by_ring: dict[tuple[str, str, str, str], set[tuple[str, str]]] = {}
+
+    def route(self, cluster: Cluster, resource: Resource, deltas: list[Delta]) -> None:
+        """Queue what a batch of changes in ``cluster`` concerns."""
+        if resource == K8SSANDRA_CLUSTERS:
+            for delta in deltas:
+                self._cluster_changed(delta)
+            return
+        for delta in deltas:
+            for owner in self._owners(cluster, resource, delta):
+                if resource in (CASSANDRA_DATACENTERS, PODS) or (resource == SECRETS and cluster is self._pool.local):
+                    self._everywhere(owner)
+                elif resource == REPLICATED_SECRETS:
+                    self._queue(owner, "")
+                else:
+                    self._queue(owner, cluster.context)
+
+    def revisit(self, cluster: Cluster) -> None:
+        """The cluster came or went: everything that names its context is looked at again."""
+        for owner, known in self._known.items():
+            if cluster.context in known.contexts:
+                self._everywhere(owner)
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _cluster_changed(self, delta: Delta) -> None:
+        head = delta.object.head
+        owner = (head.namespace, head.name)
+        before = self._known.get(owner)
+        if delta.new is None:
+            self._forget(owner)
+        else:
+            self._learn(owner, delta.new)
+        if before is not None:
+            for context in before.contexts:
+                self._queue(owner, context)
+        self._everywhere(owner)
+
+    def _learn(self, owner: tuple[str, str], found: Object) -> None:
+        try:
+            cluster = found.decode(K8ssandraCluster)
+        except Malformed:
+            return  # its own pass says so
+        self._forget(owner)
+        known = self._known[owner] = _Known(cluster)
+        for ring in known.rings:
+            self._by_ring.setdefault(ring, set()).add(owner)
+
+    def _forget(self, owner: tuple[str, str]) -> None:
+        known = self._known.pop(owner, None)
+        for ring in known.rings if known is not None else ():
+            owners = self._by_ring.get(ring, set())
+            owners.discard(owner)
+            if not owners:
+                self._by_ring.pop(ring, None)
+
+    def _owners(self, cluster: Cluster, resource: Resource, delta: Delta) -> set[tuple[str, str]]:
+        """The K8ssandraClusters that name the place of this object: a label alone proves nothing."""
+        found: set[tuple[str, str]] = set()
+        for side in (delta.old, delta.new):
+            if side is None:
+                continue
+            if resource == PODS:
+                ring = ring_of(side.head)
+                found |= self._by_ring.get((cluster.context, *ring), set()) if ring else set()
+                continue
+            owner = owner_of(side.head)
+            if owner is None or owner not in self._known:
+                continue
+            if cluster is self._pool.local or cluster.context in self._known[owner].contexts:
+                found.add(owner)
+        return found
+
+    def _everywhere(self, owner: tuple[str, str]) -> None:
+        self._queue(owner, "")
+        known = self._known.get(owner)
+        for context in known.contexts if known is not None else ():
+            if context:
+                self._queue(owner, context)
+
+    def queue(self, namespace: str, name: str, context: str) -> None:
+        """Have one K8ssandraCluster looked at in one context."""
+        self._queue((namespace, name), context)
+
+    def _queue(self, owner: tuple[str, str], context: str) -> None:
+        if (cluster := self._pool.get(context)) is not None:
+            cluster.queue.add(Item(KIND, *owner, context))

@@ -1,0 +1,144 @@
+"""One Kubernetes cluster as the rest of the controller sees it: a client, caches, a queue of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from random import Random
+from typing import Final
+
+from controller.engine.reflector import Phase, Reflector
+from controller.engine.source import ResourceSource
+from controller.engine.store import Delta
+from controller.engine.supervise import RestartObserver, keep_running
+from controller.engine.worker import Item
+from controller.engine.workqueue import QueueObserver, WorkQueue
+from controller.fleet.cache import Cache, WatchSpec
+from controller.fleet.state import UNKNOWN, ClusterState
+from controller.kube.client import Client
+from controller.kube.errors import ClusterUnavailable
+from controller.kube.resources import Resource
+
+LISTS_AT_ONCE: Final = 4  # of one cluster: decoding lists is the peak of memory and of loop lag
+
+StateListener = Callable[["Cluster"], None]
+CacheListener = Callable[["Cluster", Resource, list[Delta]], None]
+
+
+class Cluster:
+    """One cluster. ``context`` "" is the control plane.
+
+    Everybody reads ``state``, ``cache`` and ``client``; only the owner of the connection calls ``connect``,
+    ``disconnect`` and ``update``. The queue hands out nothing while the cluster is not usable.
+    """
+
+    def __init__(
+        self,
+        context: str,
+        specs: Sequence[WatchSpec],
+        namespaces: Sequence[str],
+        rng: Random,
+        *,
+        queue_observer: QueueObserver | None = None,
+    ) -> None:
+        self.context: Final = context
+        self.cache: Final = Cache(specs, namespaces)
+        self.queue: Final = WorkQueue[Item](observer=queue_observer)
+        self.queue.pause()
+        self._state = UNKNOWN
+        self._was_usable = asyncio.Event()
+        self._client: Client | None = None
+        self._state_listeners: list[StateListener] = []
+        self._lists = asyncio.Semaphore(LISTS_AT_ONCE)
+        self.reflectors: Final[list[tuple[Resource, Reflector]]] = []
+        for spec in specs:
+            for namespace, store in self.cache.stores[spec.resource].items():
+                source = ResourceSource(
+                    lambda: self.client,
+                    spec.resource,
+                    namespace,
+                    label_selector=spec.label_selector,
+                    metadata_only=spec.metadata_only,
+                )
+                reflector = Reflector(source, store, rng=rng, lists=self._lists, on_state=self._reflector_changed)
+                self.reflectors.append((spec.resource, reflector))
+
+    def __repr__(self) -> str:
+        return f"Cluster({self.context!r}, {self._state.reason})"
+
+    @property
+    def state(self) -> ClusterState:
+        """The latest snapshot."""
+        return self._state
+
+    @property
+    def client(self) -> Client:
+        """The client of the present connection; raises ``ClusterUnavailable`` when there is none."""
+        if self._client is None:
+            raise ClusterUnavailable(self.context, self._state.message or "not connected")
+        return self._client
+
+    def on_state(self, listener: StateListener) -> None:
+        """Call ``listener`` whenever the state, or what a watch says of its kind, changed."""
+        self._state_listeners.append(listener)
+
+    def on_change(self, listener: CacheListener) -> None:
+        """Call ``listener`` once per batch of changed objects."""
+        self.cache.subscribe(partial(listener, self))
+
+    # ── for the owner of the connection ─────────────────────────────────────────────────────────────
+
+    def connect(self, client: Client) -> None:
+        """Use ``client`` from now on; watches resume from where they were."""
+        self._client = client
+        for _, reflector in self.reflectors:
+            reflector.reconnect()
+
+    def disconnect(self) -> None:
+        """Have no client. Caches stay as they are: a cluster that is away is not a cluster that is empty."""
+        self._client = None
+        for _, reflector in self.reflectors:
+            reflector.reconnect()
+
+    def update(self, state: ClusterState) -> None:
+        """Publish a state; the queue follows it."""
+        before = self._state
+        if state == before:
+            return
+        self._state = state
+        if state.server_version and state.server_version != before.server_version:
+            for _, reflector in self.reflectors:
+                reflector.forget_fallback()
+        if state.usable:
+            self._was_usable.set()
+            self.queue.resume()
+        else:
+            self.queue.pause()
+        self._tell()
+
+    def untold(self) -> list[tuple[Resource, Phase]]:
+        """Kinds that this cluster does not serve (``ABSENT``) or does not let us watch (``FORBIDDEN``)."""
+        return [
+            (resource, reflector.state.phase)
+            for resource, reflector in self.reflectors
+            if reflector.state.phase in (Phase.ABSENT, Phase.FORBIDDEN)
+        ]
+
+    async def wait_first_usable(self) -> None:
+        """Return once the cluster has been usable for the first time."""
+        await self._was_usable.wait()
+
+    async def watch(self, rng: Random, on_restart: RestartObserver | None = None) -> None:
+        """Run one task for every kind watched, for ever."""
+        async with asyncio.TaskGroup() as group:
+            for resource, reflector in self.reflectors:
+                name = f"watch {resource} in {self.context or 'control plane'}"
+                group.create_task(keep_running(name, reflector.run, rng=rng, on_restart=on_restart), name=name)
+
+    def _reflector_changed(self, _: object) -> None:
+        self._tell()
+
+    def _tell(self) -> None:
+        for listener in self._state_listeners:
+            listener(self)

@@ -1,0 +1,201 @@
+"""What a ClientConfig says of itself: the condition Ready, an event for each change, and metrics."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+
+from controller.engine.clock import Clock, rfc3339
+from controller.engine.events import EventRecorder, Reference
+from controller.engine.reflector import Phase
+from controller.engine.worker import Done, Item, Result
+from controller.fleet.actions import FIELD_MANAGER
+from controller.fleet.cluster import Cluster
+from controller.fleet.pool import Pool
+from controller.fleet.state import UNKNOWN, ClusterState, Reason
+from controller.fleet.types import CLIENT_CONFIGS, ClientConfig
+from controller.kube import conditions, errors
+from controller.kube.conditions import Condition
+from controller.kube.objects import Object
+from controller.kube.projection import Projection
+
+READY: Final = "Ready"
+KIND: Final = CLIENT_CONFIGS.kind
+
+_log = structlog.get_logger(__name__)
+
+
+def health(cluster: Cluster) -> ClusterState:
+    """The state of a cluster, with the kinds that it does not serve or does not let us watch."""
+    state = cluster.state
+    if not state.usable:
+        return state
+    untold = cluster.untold()
+    absent = [resource for resource, phase in untold if phase is Phase.ABSENT]
+    forbidden = [resource for resource, phase in untold if phase is Phase.FORBIDDEN]
+    if absent:
+        names = ", ".join(resource.name for resource in dict.fromkeys(absent))
+        return ClusterState(
+            False,
+            Reason.CRD_MISSING,
+            f"connected, but the cluster does not serve {names}; install cass-operator there (looked for every 30 s)",
+            state.server_version,
+        )
+    if forbidden:
+        names = ", ".join(resource.name for resource in dict.fromkeys(forbidden))
+        return ClusterState(
+            False,
+            Reason.FORBIDDEN,
+            f"connected, but the credentials may not list and watch {names}; apply manifests/data-plane there",
+            state.server_version,
+        )
+    return state
+
+
+class ClientConfigStatus:
+    """Reconciles the status of ClientConfigs; where their CRD has none, events and metrics carry it."""
+
+    def __init__(self, pool: Pool, recorder: EventRecorder, clock: Clock) -> None:
+        self._pool = pool
+        self._recorder = recorder
+        self._clock = clock
+        self._projection = Projection()
+        self._has_status = True
+        self._announced: dict[str, tuple[str, str]] = {}  # by UID: reason and message of the last event
+
+    def items(self, cluster: Cluster) -> list[Item]:
+        """The items of the ClientConfigs whose state shows ``cluster``'s."""
+        return [
+            Item(KIND, member.namespace, member.name) for member in self._pool.members() if member.cluster is cluster
+        ]
+
+    def state(self, config: Object) -> ClusterState:
+        """What is to be said of a ClientConfig as it is now."""
+        head = config.head
+        who = f"ClientConfig {head.namespace}/{head.name}"
+        member = self._pool.member(head.namespace, head.name)
+        if member is None or member.uid != head.uid:
+            return ClusterState(
+                False,
+                Reason.RESTART_REQUIRED,
+                f"{who} was created after the controller started; restart the controller to connect it",
+            )
+        if member.generation != head.generation:
+            return ClusterState(
+                False,
+                Reason.RESTART_REQUIRED,
+                f"{who} was changed after the controller started, which still uses generation {member.generation}; "
+                "restart the controller to use the new one",
+            )
+        if member.problem is not None:
+            return member.problem
+        return health(member.cluster) if member.cluster is not None else UNKNOWN
+
+    async def reconcile(self, item: Item) -> Result:
+        """Write the status if it differs from the live one, and record an event if it is news."""
+        config = self._pool.local.cache.get(CLIENT_CONFIGS, item.namespace, item.name)
+        if config is None:
+            self._tell_deleted(item)
+            return Done()
+        state = self.state(config)
+        if state.reason is Reason.CONNECTING:
+            return Done()  # nothing is known yet, and soon will be
+        self._announce(config, state)
+        if self._has_status:
+            await self._write(config, state)
+        return Done()
+
+    def _announce(self, config: Object, state: ClusterState) -> None:
+        news = (state.reason, state.message)
+        if self._announced.get(config.head.uid) == news:
+            return
+        first = config.head.uid not in self._announced
+        self._announced[config.head.uid] = news
+        _log.info(
+            "ClientConfig changed state",
+            namespace=config.head.namespace,
+            name=config.head.name,
+            reason=state.reason,
+            message=state.message,
+        )
+        if first and _shows(config, state):
+            return  # said before the last restart
+        kind = "Normal" if state.reason is Reason.CONNECTED else "Warning"
+        self._recorder.record(_reference(config), kind, state.reason, state.message)  # type: ignore[arg-type]
+
+    async def _write(self, config: Object, state: ClusterState) -> None:
+        head = config.head
+        live = config.decode(dict).get("status") or {}
+        condition = Condition(
+            type=READY,
+            status="True" if state.usable else "False",
+            reason=state.reason,
+            message=state.message,
+            observed_generation=head.generation,
+        )
+        merged = conditions.merge(live.get("conditions") or [], [condition], rfc3339(self._clock.now()))
+        status = {"conditions": merged, "observedGeneration": head.generation}
+        if state.server_version:
+            status["serverVersion"] = state.server_version
+        wanted = self._projection.project(status)
+        if all(live.get(key) == value for key, value in wanted.items()):
+            return
+        patch = {"metadata": {"uid": head.uid}, "status": status}
+        client = self._pool.local.client
+        try:
+            written = await client.patch(
+                CLIENT_CONFIGS,
+                head.namespace,
+                head.name,
+                patch,
+                kind="merge",
+                subresource="status",
+                field_manager=FIELD_MANAGER,
+            )
+        except errors.NotFound:
+            # Either the object is gone, which its own event says, or its CRD has no status.
+            if await self._exists(config):
+                self._has_status = False
+                _log.warning("the installed CRD of ClientConfig has no status; events and metrics carry it")
+            return
+        self._projection.learn(status, written.decode(dict).get("status") or {})
+        self._pool.local.cache.write_through(CLIENT_CONFIGS, written)
+
+    async def _exists(self, config: Object) -> bool:
+        try:
+            await self._pool.local.client.get(
+                CLIENT_CONFIGS, config.head.namespace, config.head.name, metadata_only=True
+            )
+        except errors.NotFound:
+            return False
+        return True
+
+    def _tell_deleted(self, item: Item) -> None:
+        member = self._pool.member(item.namespace, item.name)
+        if member is None or member.uid not in self._announced:
+            return
+        del self._announced[member.uid]
+        _log.warning(
+            "a ClientConfig was deleted; its cluster stays connected until the controller restarts",
+            namespace=item.namespace,
+            name=item.name,
+        )
+        about = Reference(CLIENT_CONFIGS.api_version, KIND, item.namespace, item.name, member.uid)
+        self._recorder.record(
+            about,
+            "Warning",
+            Reason.RESTART_REQUIRED,
+            f"ClientConfig {item.namespace}/{item.name} was deleted; its cluster stays connected until the controller "
+            "restarts",
+        )
+
+
+def _shows(config: Object, state: ClusterState) -> bool:
+    typed = config.decode(ClientConfig)
+    return any(entry.type == READY and entry.reason == state.reason for entry in typed.status.conditions)
+
+
+def _reference(config: Object) -> Reference:
+    head = config.head
+    return Reference(CLIENT_CONFIGS.api_version, KIND, head.namespace, head.name, head.uid)

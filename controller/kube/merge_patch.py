@@ -1,0 +1,19 @@
+"""JSON merge patches (RFC 7386): the smallest one that turns one object into another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def difference(before: Any, after: dict[str, Any]) -> dict[str, Any]:
+    """The merge patch from ``before`` to ``after``; {} when there is nothing to change. Lists are replaced whole."""
+    live = before if isinstance(before, dict) else {}
+    patch: dict[str, Any] = {key: None for key in live if key not in after}
+    for key, value in after.items():
+        old = live.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            if inner := difference(old, value):
+                patch[key] = inner
+        elif key not in live or old != value:
+            patch[key] = value
+    return patch
