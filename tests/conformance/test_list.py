@@ -11,7 +11,6 @@ from controller.kube.transport import Transport
 from tests.conformance.api import Api, Json, causes, ok, refused
 from tests.conformance.conftest import new_namespace
 from tests.conformance.kinds import WIDGETS, config_map, pod, secret, widget
-from tests.servers import Server
 
 
 async def make(api: Api, *names: str, **metadata: Any) -> None:
@@ -115,18 +114,6 @@ async def test_a_continue_token_that_is_no_token_is_refused(api: Api) -> None:
     refused(400, "BadRequest", await api.list(CONFIG_MAPS, limit="1", continue_="nonsense"))
 
 
-async def test_a_continue_token_of_a_forgotten_version_expires(api: Api, server: Server) -> None:
-    await make(api, *"abc")
-    first = ok(await api.list(CONFIG_MAPS, limit="1"))
-    await make(api, "d")
-    await server.compact(ok(await api.list(CONFIG_MAPS))["metadata"]["resourceVersion"])
-    answer = await api.list(CONFIG_MAPS, limit="1", continue_=first["metadata"]["continue"])
-    status = refused(410, "Expired", answer)
-    assert status["metadata"]["continue"]  # goes on from there, at another version
-    rest = ok(await api.list(CONFIG_MAPS, continue_=status["metadata"]["continue"]))
-    assert names(rest) == ["b", "c", "d"]
-
-
 # ── selectors ───────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -227,14 +214,6 @@ async def test_a_list_of_an_exact_version_shows_the_past(api: Api) -> None:
     page = ok(await api.list(CONFIG_MAPS, resourceVersion=past, resourceVersionMatch="Exact"))
     assert names(page) == ["a"]
     assert page["metadata"]["resourceVersion"] == past
-
-
-async def test_a_list_of_a_forgotten_exact_version_is_expired(api: Api, server: Server) -> None:
-    await make(api, "a")
-    past = ok(await api.list(CONFIG_MAPS))["metadata"]["resourceVersion"]
-    await make(api, "b")
-    await server.compact(ok(await api.list(CONFIG_MAPS))["metadata"]["resourceVersion"])
-    refused(410, "Expired", await api.list(CONFIG_MAPS, resourceVersion=past, resourceVersionMatch="Exact"))
 
 
 async def test_a_list_not_older_than_the_future_is_too_early(api: Api) -> None:

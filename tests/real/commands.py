@@ -36,6 +36,7 @@ def etcd(binary: Path, folder: Path, client_url: str, peer_url: str) -> Process:
             f"--initial-advertise-peer-urls={peer_url}",
             f"--initial-cluster=default={peer_url}",
             "--unsafe-no-fsync",
+            "--watch-progress-notify-interval=5s",  # as kubeadm has it; without it idle watches get no bookmarks
             "--log-level=warn",
         ],
         folder / "etcd.log",
@@ -52,7 +53,7 @@ def api_server(binary: Path, folder: Path, pki: Pki, *, port: int, etcd_url: str
             str(binary),
             f"--etcd-servers={etcd_url}",
             f"--etcd-prefix=/{prefix}",
-            "--etcd-compaction-interval=0",  # tests say when history is forgotten
+            "--etcd-compaction-interval=24h",  # tests say when history is forgotten; 0 would not notice that it is
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",
             "--endpoint-reconciler-type=none",  # the default one refuses to publish a loopback address
