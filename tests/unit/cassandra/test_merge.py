@@ -30,7 +30,12 @@ _TABLE: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
         {"networking": {"hostNetwork": False}},
         {"networking": {"hostNetwork": False}},
     ),
-    ("false overrides at the top too", {"softPodAntiAffinity": True}, {"softPodAntiAffinity": False}, {"softPodAntiAffinity": False}),
+    (
+        "false overrides at the top too",
+        {"softPodAntiAffinity": True},
+        {"softPodAntiAffinity": False},
+        {"softPodAntiAffinity": False},
+    ),
     (
         "a plain boolean cannot be switched off",
         {"dseWorkloads": {"searchEnabled": True}},
@@ -90,9 +95,17 @@ _TABLE: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ),
     (
         "a claim merges deeply, its access modes do not",
-        {"storageConfig": {"cassandraDataVolumeClaimSpec": {"storageClassName": "a", "accessModes": ["ReadWriteOnce"]}}},
+        {
+            "storageConfig": {
+                "cassandraDataVolumeClaimSpec": {"storageClassName": "a", "accessModes": ["ReadWriteOnce"]}
+            }
+        },
         {"storageConfig": {"cassandraDataVolumeClaimSpec": {"accessModes": ["ReadWriteMany"]}}},
-        {"storageConfig": {"cassandraDataVolumeClaimSpec": {"storageClassName": "a", "accessModes": ["ReadWriteMany"]}}},
+        {
+            "storageConfig": {
+                "cassandraDataVolumeClaimSpec": {"storageClassName": "a", "accessModes": ["ReadWriteMany"]}
+            }
+        },
     ),
     (
         "additional volumes of the storage replace",
@@ -162,8 +175,24 @@ _TABLE: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     (
         "mounts merge by path, devices by path",
         {"containers": [{"name": "c", "volumeMounts": [{"mountPath": "/a", "name": "x", "readOnly": True}]}]},
-        {"containers": [{"name": "c", "volumeMounts": [{"mountPath": "/a", "name": "y", "readOnly": False}], "volumeDevices": [{"devicePath": "/d", "name": "z"}]}]},
-        {"containers": [{"name": "c", "volumeMounts": [{"mountPath": "/a", "name": "y", "readOnly": True}], "volumeDevices": [{"devicePath": "/d", "name": "z"}]}]},
+        {
+            "containers": [
+                {
+                    "name": "c",
+                    "volumeMounts": [{"mountPath": "/a", "name": "y", "readOnly": False}],
+                    "volumeDevices": [{"devicePath": "/d", "name": "z"}],
+                }
+            ]
+        },
+        {
+            "containers": [
+                {
+                    "name": "c",
+                    "volumeMounts": [{"mountPath": "/a", "name": "y", "readOnly": True}],
+                    "volumeDevices": [{"devicePath": "/d", "name": "z"}],
+                }
+            ]
+        },
     ),
     (
         "a container's security context merges deeply, false overrides, a user of zero does not",
@@ -213,7 +242,7 @@ _TABLE: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
         {"resources": {"limits": None}},
         {"resources": {"limits": {"cpu": 1}}},
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(
@@ -232,13 +261,23 @@ _YAML: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ("false does not override true", {"a": True}, {"a": False}, {"a": True}),
     ("zero does not override a number", {"a": 5, "b": 2.5}, {"a": 0, "b": 0.0}, {"a": 5, "b": 2.5}),
     ("empty text does not override text", {"a": "x"}, {"a": ""}, {"a": "x"}),
-    ("another type wins, zero or not", {"a": "x", "b": True, "c": 1}, {"a": 0, "b": 0, "c": False}, {"a": 0, "b": 0, "c": False}),
+    (
+        "another type wins, zero or not",
+        {"a": "x", "b": True, "c": 1},
+        {"a": 0, "b": 0, "c": False},
+        {"a": 0, "b": 0, "c": False},
+    ),
     ("zero stays where nothing is inherited", {}, {"a": 0, "b": False}, {"a": 0, "b": False}),
     ("a null does not override", {"a": 1}, {"a": None}, {"a": 1}),
     ("a null is overridden", {"a": None}, {"a": 0}, {"a": 0}),
-    ("maps merge deeply", {"a": {"b": 1, "c": {"d": 1}}}, {"a": {"c": {"e": 2}}}, {"a": {"b": 1, "c": {"d": 1, "e": 2}}}),
+    (
+        "maps merge deeply",
+        {"a": {"b": 1, "c": {"d": 1}}},
+        {"a": {"c": {"e": 2}}},
+        {"a": {"b": 1, "c": {"d": 1, "e": 2}}},
+    ),
     ("lists replace, also by none", {"a": [1, 2], "b": [1]}, {"a": [3], "b": []}, {"a": [3], "b": []}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(
@@ -255,9 +294,13 @@ def test_merge_of_configuration_files(
 
 def test_labels_and_annotations_merge_at_every_place() -> None:
     cluster = msgspec.convert(
-        {"labels": {"a": "1", "b": "1"}, "pods": {"labels": {"p": "1"}}, "services": {"dcService": {"labels": {"s": "1"}}}},
+        {
+            "labels": {"a": "1", "b": "1"},
+            "pods": {"labels": {"p": "1"}},
+            "services": {"dcService": {"labels": {"s": "1"}}},
+        },
         ClusterMetadata,
-    )  # fmt: skip
+    )
     datacenter = msgspec.convert(
         {"labels": {"b": "2"}, "pods": {"annotations": {"q": "2"}}, "services": {"dcService": {"labels": {"s": "2"}}}},
         ClusterMetadata,
