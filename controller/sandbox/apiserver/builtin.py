@@ -32,7 +32,7 @@ _SCALARS: Final[dict[str, dict[str, Any]]] = {
     "quantity": {"x-kubernetes-int-or-string": True},
 }
 _FIELD: Final = re.compile(
-    r"(?P<name>[\w$-]+)(?P<required>!?)(?::(?P<type>[^%=@]+))?(?P<retain>%?)(?:=(?P<default>.+?))?(?P<atomic>@?)\Z"
+    r"(?P<name>[\w$-]+)(?P<required>!?)(?::(?P<always>\+?)(?P<pointer>\*?)(?P<type>[^%=@]+))?(?P<retain>%?)(?:=(?P<default>.+?))?(?P<atomic>@?)\Z"
 )
 
 
@@ -62,11 +62,11 @@ class _Compiler:
             raise ValueError(f"not a field: {text}")
         kind = found["type"] or "str"
         field = self._type(kind)
-        if kind.startswith("+"):
+        if field is not DEDUCED:
             field = _own(field)
-            field.always = True
-        if found["atomic"] or found["default"] or found["retain"]:
-            field = _own(field)
+            field.pointer = bool(found["pointer"])
+            if found["always"] or found["required"]:
+                field.zero = None if field.pointer else _zero(kind)
             field.atomic_map = field.atomic_map or bool(found["atomic"])
             if found["retain"]:
                 field.strategies = field.strategies | {"retainKeys"}
@@ -85,7 +85,7 @@ class _Compiler:
         if text.startswith("{"):
             return Schema(type="object", additional=self._type(text[1:-1]), rules={"type": "object"})
         if not text.startswith("["):
-            return self.named(text.lstrip("+"))
+            return self.named(text)
         item, _, keys = text[1:-1].partition("|")
         schema = Schema(type="array", rules={"type": "array"})
         if "~" in text:
@@ -98,6 +98,12 @@ class _Compiler:
             schema.list_keys = () if keys == "set" else tuple(keys.split(","))
         schema.items = self._type(item)
         return schema
+
+
+def _zero(kind: str) -> Any:
+    """What the server writes for a field that is always written and empty."""
+    scalars = {"str": "", "int": 0, "num": 0, "bool": False, "intstr": 0, "quantity": "0"}
+    return scalars[kind] if kind in scalars else {} if kind[0].isupper() else None
 
 
 def _own(schema: Schema) -> Schema:
@@ -123,13 +129,13 @@ def _service(obj: dict[str, Any]) -> None:
     if spec.get("type") in ("NodePort", "LoadBalancer"):
         spec.setdefault("externalTrafficPolicy", "Cluster")
     for port in spec.get("ports") or ():
-        port.setdefault("targetPort", port.get("port"))
+        port["targetPort"] = port.get("targetPort") or port.get("port")
 
 
 def _pod(obj: dict[str, Any]) -> None:
     spec = obj["spec"]
     for container in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]:
-        _, _, tag = container.get("image", "").rpartition("/")[2].partition(":")
+        _, _, tag = (container.get("image") or "").rpartition("/")[2].partition(":")
         always = not tag or tag == "latest"
         container.setdefault("imagePullPolicy", "Always" if always and "@" not in tag else "IfNotPresent")
 
@@ -192,7 +198,7 @@ def _kinds() -> dict[tuple[str, str, str], Schema]:
             schema = _own(compiler.named(kind))
             text = compiler._type("str")
             schema.properties = {"apiVersion": text, "kind": text, "metadata": _own(OBJECT_META), **schema.properties}
-            schema.properties["metadata"].always = True
+            schema.properties["metadata"].zero = {}
             schema.typed, schema.finish = True, _FINISH.get(kind)
             found[group, version, kind] = schema
     return found

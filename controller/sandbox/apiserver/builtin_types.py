@@ -1,11 +1,12 @@
 """The fields of the kinds that a server has built in, as a table.
 
 A type a line, continued by indentation: its name (``@``: owned as a whole), then its fields. A field is
-``name[!][:type][%][=default][@]``; ``!`` required, ``%`` patch strategy retainKeys, ``@`` a map owned as a whole, and
-a type is one of
+``name[!][:[+][*]type][%][=default][@]``; ``!`` required, ``+`` written even when it is empty (so are required ones),
+``*`` told apart from its zero value (a pointer in the server), ``%`` patch strategy retainKeys, ``@`` a map owned as
+a whole, and a type is one of
 
     str (when none is named), int, num, bool, bytes, time, quantity, intstr, any (what nobody describes)
-    Name, +Name         another type; ``+``: a struct that the server always writes
+    Name                another type
     {type}              a map of strings to that type
     [type]              a list, replaced as a whole
     [type|set]          a set; [type|key,key] a list keyed by these fields
@@ -17,22 +18,22 @@ from typing import Final
 TYPES: Final = r"""
 Affinity nodeAffinity:NodeAffinity podAffinity:PodAffinity podAntiAffinity:PodAntiAffinity
 AggregationRule clusterRoleSelectors:[LabelSelector]
-AppArmorProfile localhostProfile type!
-CSIVolumeSource driver! fsType nodePublishSecretRef:LocalObjectReference readOnly:bool volumeAttributes:{str}
+AppArmorProfile localhostProfile:*str type!
+CSIVolumeSource driver! fsType:*str nodePublishSecretRef:LocalObjectReference readOnly:*bool volumeAttributes:{str}
 Capabilities add:[str] drop:[str]
-ClientIPConfig timeoutSeconds:int
-ClusterRole aggregationRule:AggregationRule rules:[PolicyRule]
-ClusterRoleBinding roleRef!:+RoleRef subjects:[Subject]
-ClusterTrustBundleProjection labelSelector:LabelSelector name optional:bool path! signerName
+ClientIPConfig timeoutSeconds:*int
+ClusterRole aggregationRule:AggregationRule rules:+[PolicyRule]
+ClusterRoleBinding roleRef!:RoleRef subjects:[Subject]
+ClusterTrustBundleProjection labelSelector:LabelSelector name:*str optional:*bool path! signerName:*str
 Condition lastTransitionTime!:time message! observedGeneration:int reason! status! type!
-ConfigMap binaryData:{bytes} data:{str} immutable:bool
-ConfigMapEnvSource name optional:bool
-ConfigMapKeySelector@ key! name optional:bool
-ConfigMapProjection items:[KeyToPath] name optional:bool
-ConfigMapVolumeSource defaultMode:int=420 items:[KeyToPath] name optional:bool
+ConfigMap binaryData:{bytes} data:{str} immutable:*bool
+ConfigMapEnvSource name optional:*bool
+ConfigMapKeySelector@ key! name optional:*bool
+ConfigMapProjection items:[KeyToPath] name optional:*bool
+ConfigMapVolumeSource defaultMode:*int=420 items:[KeyToPath] name optional:*bool
 Container args:[str] command:[str] env:[EnvVar|name~] envFrom:[EnvFromSource] image imagePullPolicy
   lifecycle:Lifecycle livenessProbe:Probe name! ports:[ContainerPort|containerPort,protocol~containerPort]
-  readinessProbe:Probe resizePolicy:[ContainerResizePolicy] resources:+ResourceRequirements restartPolicy
+  readinessProbe:Probe resizePolicy:[ContainerResizePolicy] resources:+ResourceRequirements restartPolicy:*str
   restartPolicyRules:[ContainerRestartRule] securityContext:SecurityContext startupProbe:Probe stdin:bool
   stdinOnce:bool terminationMessagePath="/dev/termination-log" terminationMessagePolicy="File" tty:bool
   volumeDevices:[VolumeDevice|devicePath~] volumeMounts:[VolumeMount|mountPath~] workingDir
@@ -42,111 +43,110 @@ ContainerResizePolicy resourceName! restartPolicy!
 ContainerRestartRule action! exitCodes:ContainerRestartRuleOnExitCodes
 ContainerRestartRuleOnExitCodes operator! values:[int|set]
 ContainerState running:ContainerStateRunning terminated:ContainerStateTerminated waiting:ContainerStateWaiting
-ContainerStateRunning startedAt:time
-ContainerStateTerminated containerID exitCode!:int finishedAt:time message reason signal:int startedAt:time
+ContainerStateRunning startedAt:+time
+ContainerStateTerminated containerID exitCode!:int finishedAt:+time message reason signal:int startedAt:+time
 ContainerStateWaiting message reason
 ContainerStatus allocatedResources:{quantity} allocatedResourcesStatus:[ResourceStatus|name~] containerID image!
-  imageID! lastState:+ContainerState name! ready!:bool resources:ResourceRequirements restartCount!:int started:bool
-  state:+ContainerState stopSignal user:ContainerUser volumeMounts:[VolumeMountStatus|mountPath~]
+  imageID! lastState:+ContainerState name! ready!:bool resources:ResourceRequirements restartCount!:int
+  started:*bool state:+ContainerState stopSignal:*str user:ContainerUser volumeMounts:[VolumeMountStatus|mountPath~]
 ContainerUser linux:LinuxContainerUser
 CustomResourceColumnDefinition description format jsonPath! name! priority:int type!
 CustomResourceConversion strategy! webhook:WebhookConversion
-CustomResourceDefinition spec!:+CustomResourceDefinitionSpec status:+CustomResourceDefinitionStatus
-CustomResourceDefinitionCondition lastTransitionTime:time message observedGeneration:int reason status! type!
+CustomResourceDefinition spec!:CustomResourceDefinitionSpec status:+CustomResourceDefinitionStatus
+CustomResourceDefinitionCondition lastTransitionTime:+time message observedGeneration:int reason status! type!
 CustomResourceDefinitionNames categories:[str] kind! listKind plural! shortNames:[str] singular
 CustomResourceDefinitionSpec conversion:CustomResourceConversion={"strategy":"None"} group!
-  names!:+CustomResourceDefinitionNames preserveUnknownFields:bool scope!
-  versions!:[CustomResourceDefinitionVersion]
+  names!:CustomResourceDefinitionNames preserveUnknownFields:bool scope! versions!:[CustomResourceDefinitionVersion]
 CustomResourceDefinitionStatus acceptedNames:+CustomResourceDefinitionNames
-  conditions:[CustomResourceDefinitionCondition|type] observedGeneration:int storedVersions:[str]
+  conditions:+[CustomResourceDefinitionCondition|type] observedGeneration:int storedVersions:+[str]
 CustomResourceDefinitionVersion additionalPrinterColumns:[CustomResourceColumnDefinition] deprecated:bool
-  deprecationWarning name! schema:CustomResourceValidation selectableFields:[SelectableField] served!:bool
+  deprecationWarning:*str name! schema:CustomResourceValidation selectableFields:[SelectableField] served!:bool
   storage!:bool subresources:CustomResourceSubresources
-CustomResourceSubresourceScale labelSelectorPath specReplicasPath! statusReplicasPath!
+CustomResourceSubresourceScale labelSelectorPath:*str specReplicasPath! statusReplicasPath!
 CustomResourceSubresourceStatus any
 CustomResourceSubresources scale:CustomResourceSubresourceScale status:CustomResourceSubresourceStatus
 CustomResourceValidation openAPIV3Schema:JSONSchemaProps
 Deployment spec:+DeploymentSpec status:+DeploymentStatus
-DeploymentCondition lastTransitionTime:time lastUpdateTime:time message reason status! type!
-DeploymentSpec minReadySeconds:int paused:bool progressDeadlineSeconds:int=600 replicas:int=1
-  revisionHistoryLimit:int=10 selector!:LabelSelector strategy:+DeploymentStrategy% template!:+PodTemplateSpec
-DeploymentStatus availableReplicas:int collisionCount:int conditions:[DeploymentCondition|type~]
-  observedGeneration:int readyReplicas:int replicas:int terminatingReplicas:int unavailableReplicas:int
+DeploymentCondition lastTransitionTime:+time lastUpdateTime:+time message reason status! type!
+DeploymentSpec minReadySeconds:int paused:bool progressDeadlineSeconds:*int=600 replicas:*int=1
+  revisionHistoryLimit:*int=10 selector!:*LabelSelector strategy:+DeploymentStrategy% template!:PodTemplateSpec
+DeploymentStatus availableReplicas:int collisionCount:*int conditions:[DeploymentCondition|type~]
+  observedGeneration:int readyReplicas:int replicas:int terminatingReplicas:*int unavailableReplicas:int
   updatedReplicas:int
 DeploymentStrategy rollingUpdate:RollingUpdateDeployment type
 DownwardAPIProjection items:[DownwardAPIVolumeFile]
-DownwardAPIVolumeFile fieldRef:ObjectFieldSelector mode:int path! resourceFieldRef:ResourceFieldSelector
-DownwardAPIVolumeSource defaultMode:int=420 items:[DownwardAPIVolumeFile]
-EmptyDirVolumeSource medium sizeLimit:quantity
-Endpoint addresses!:[str|set] conditions:+EndpointConditions deprecatedTopology:{str} hints:EndpointHints hostname
-  nodeName targetRef:ObjectReference zone
-EndpointConditions ready:bool serving:bool terminating:bool
+DownwardAPIVolumeFile fieldRef:ObjectFieldSelector mode:*int path! resourceFieldRef:ResourceFieldSelector
+DownwardAPIVolumeSource defaultMode:*int=420 items:[DownwardAPIVolumeFile]
+EmptyDirVolumeSource medium sizeLimit:*quantity
+Endpoint addresses!:[str|set] conditions:+EndpointConditions deprecatedTopology:{str} hints:EndpointHints
+  hostname:*str nodeName:*str targetRef:ObjectReference zone:*str
+EndpointConditions ready:*bool serving:*bool terminating:*bool
 EndpointHints forNodes:[ForNode] forZones:[ForZone]
-EndpointPort@ appProtocol name="" port:int protocol="TCP"
-EndpointSlice addressType! endpoints:[Endpoint] ports:[EndpointPort]
+EndpointPort@ appProtocol:*str name:*str="" port:*int protocol:*str="TCP"
+EndpointSlice addressType! endpoints:+[Endpoint] ports:+[EndpointPort]
 EnvFromSource configMapRef:ConfigMapEnvSource prefix secretRef:SecretEnvSource
 EnvVar name! value valueFrom:EnvVarSource
 EnvVarSource configMapKeyRef:ConfigMapKeySelector fieldRef:ObjectFieldSelector fileKeyRef:FileKeySelector
   resourceFieldRef:ResourceFieldSelector secretKeyRef:SecretKeySelector
 EphemeralContainer args:[str] command:[str] env:[EnvVar|name~] envFrom:[EnvFromSource] image imagePullPolicy
   lifecycle:Lifecycle livenessProbe:Probe name! ports:[ContainerPort|containerPort,protocol~containerPort]
-  readinessProbe:Probe resizePolicy:[ContainerResizePolicy] resources:+ResourceRequirements restartPolicy
+  readinessProbe:Probe resizePolicy:[ContainerResizePolicy] resources:+ResourceRequirements restartPolicy:*str
   restartPolicyRules:[ContainerRestartRule] securityContext:SecurityContext startupProbe:Probe stdin:bool
   stdinOnce:bool targetContainerName terminationMessagePath="/dev/termination-log" terminationMessagePolicy="File"
   tty:bool volumeDevices:[VolumeDevice|devicePath~] volumeMounts:[VolumeMount|mountPath~] workingDir
 EphemeralVolumeSource volumeClaimTemplate:PersistentVolumeClaimTemplate
-Event action count:int eventTime:time firstTimestamp:time involvedObject!:+ObjectReference lastTimestamp:time
-  message reason related:ObjectReference reportingComponent reportingInstance series:EventSeries source:+EventSource
-  type
-EventSeries count:int lastObservedTime:time
+Event action count:int eventTime:+time firstTimestamp:+time involvedObject!:ObjectReference lastTimestamp:+time
+  message reason related:ObjectReference reportingComponent:+str reportingInstance:+str series:EventSeries
+  source:+EventSource type
+EventSeries count:int lastObservedTime:+time
 EventSource component host
 ExecAction command:[str]
 ExternalDocumentation description url
-FileKeySelector@ key! optional:bool path! volumeName!
+FileKeySelector@ key! optional:*bool path! volumeName!
 ForNode name!
 ForZone name!
-GRPCAction port!:int service
+GRPCAction port!:int service:+*str
 HTTPGetAction host httpHeaders:[HTTPHeader] path="/" port!:intstr scheme="HTTP"
 HTTPHeader name! value!
 HostAlias hostnames:[str] ip!
 HostIP ip!
-HostPathVolumeSource path! type=""
+HostPathVolumeSource path! type:*str=""
 IPBlock cidr! except:[str]
 ImageVolumeSource pullPolicy reference
 ImageVolumeStatus imageRef!
-JSONSchemaProps $ref $schema additionalItems:any additionalProperties:any allOf:[JSONSchemaProps]
+JSONSchemaProps $ref:*str $schema additionalItems:any additionalProperties:any allOf:[JSONSchemaProps]
   anyOf:[JSONSchemaProps] default:any definitions:{JSONSchemaProps} dependencies:{any} description enum:[any]
   example:any exclusiveMaximum:bool exclusiveMinimum:bool externalDocs:ExternalDocumentation format id items:any
-  maxItems:int maxLength:int maxProperties:int maximum:num minItems:int minLength:int minProperties:int minimum:num
-  multipleOf:num not:JSONSchemaProps nullable:bool oneOf:[JSONSchemaProps] pattern
+  maxItems:*int maxLength:*int maxProperties:*int maximum:*num minItems:*int minLength:*int minProperties:*int
+  minimum:*num multipleOf:*num not:JSONSchemaProps nullable:bool oneOf:[JSONSchemaProps] pattern
   patternProperties:{JSONSchemaProps} properties:{JSONSchemaProps} required:[str] title type uniqueItems:bool
   x-kubernetes-embedded-resource:bool x-kubernetes-int-or-string:bool x-kubernetes-list-map-keys:[str]
-  x-kubernetes-list-type x-kubernetes-map-type x-kubernetes-preserve-unknown-fields:bool
+  x-kubernetes-list-type:*str x-kubernetes-map-type:*str x-kubernetes-preserve-unknown-fields:*bool
   x-kubernetes-validations:[ValidationRule|rule~]
-KeyToPath key! mode:int path!
+KeyToPath key! mode:*int path!
 LabelSelector@ matchExpressions:[LabelSelectorRequirement] matchLabels:{str}
 LabelSelectorRequirement key! operator! values:[str]
 Lease spec:+LeaseSpec
-LeaseSpec acquireTime:time holderIdentity leaseDurationSeconds:int leaseTransitions:int preferredHolder
-  renewTime:time strategy
-Lifecycle postStart:LifecycleHandler preStop:LifecycleHandler stopSignal
+LeaseSpec acquireTime:time holderIdentity:*str leaseDurationSeconds:*int leaseTransitions:*int preferredHolder:*str
+  renewTime:time strategy:*str
+Lifecycle postStart:LifecycleHandler preStop:LifecycleHandler stopSignal:*str
 LifecycleHandler exec:ExecAction httpGet:HTTPGetAction sleep:SleepAction tcpSocket:TCPSocketAction
 LinuxContainerUser gid!:int supplementalGroups:[int] uid!:int
-LoadBalancerIngress hostname ip ipMode ports:[PortStatus]
+LoadBalancerIngress hostname ip ipMode:*str ports:[PortStatus]
 LoadBalancerStatus ingress:[LoadBalancerIngress]
 LocalObjectReference@ name
 MatchCondition expression! name!
 ModifyVolumeStatus status! targetVolumeAttributesClassName
 NFSVolumeSource path! readOnly:bool server!
 Namespace spec:+NamespaceSpec status:+NamespaceStatus
-NamespaceCondition lastTransitionTime:time message reason status! type!
+NamespaceCondition lastTransitionTime:+time message reason status! type!
 NamespaceSpec finalizers:[str]
 NamespaceStatus conditions:[NamespaceCondition|type~] phase
 NetworkPolicy spec:+NetworkPolicySpec
 NetworkPolicyEgressRule ports:[NetworkPolicyPort] to:[NetworkPolicyPeer]
 NetworkPolicyIngressRule from:[NetworkPolicyPeer] ports:[NetworkPolicyPort]
 NetworkPolicyPeer ipBlock:IPBlock namespaceSelector:LabelSelector podSelector:LabelSelector
-NetworkPolicyPort endPort:int port:intstr protocol="TCP"
+NetworkPolicyPort endPort:*int port:*intstr protocol:*str="TCP"
 NetworkPolicySpec egress:[NetworkPolicyEgressRule] ingress:[NetworkPolicyIngressRule] podSelector:+LabelSelector
   policyTypes:[str]
 NodeAffinity preferredDuringSchedulingIgnoredDuringExecution:[PreferredSchedulingTerm]
@@ -158,14 +158,14 @@ NodeSelectorTerm@ matchExpressions:[NodeSelectorRequirement] matchFields:[NodeSe
 ObjectFieldSelector@ apiVersion="v1" fieldPath!
 ObjectReference@ apiVersion fieldPath kind name namespace resourceVersion uid
 PersistentVolumeClaim spec:+PersistentVolumeClaimSpec status:+PersistentVolumeClaimStatus
-PersistentVolumeClaimCondition lastProbeTime:time lastTransitionTime:time message reason status! type!
+PersistentVolumeClaimCondition lastProbeTime:+time lastTransitionTime:+time message reason status! type!
 PersistentVolumeClaimSpec accessModes:[str] dataSource:TypedLocalObjectReference dataSourceRef:TypedObjectReference
-  resources:+VolumeResourceRequirements selector:LabelSelector storageClassName volumeAttributesClassName
-  volumeMode="Filesystem" volumeName
+  resources:+VolumeResourceRequirements selector:LabelSelector storageClassName:*str volumeAttributesClassName:*str
+  volumeMode:*str="Filesystem" volumeName
 PersistentVolumeClaimStatus accessModes:[str] allocatedResourceStatuses:{str} allocatedResources:{quantity}
-  capacity:{quantity} conditions:[PersistentVolumeClaimCondition|type~] currentVolumeAttributesClassName
+  capacity:{quantity} conditions:[PersistentVolumeClaimCondition|type~] currentVolumeAttributesClassName:*str
   modifyVolumeStatus:ModifyVolumeStatus phase
-PersistentVolumeClaimTemplate metadata:+ObjectMeta spec!:+PersistentVolumeClaimSpec
+PersistentVolumeClaimTemplate metadata:+ObjectMeta spec!:PersistentVolumeClaimSpec
 PersistentVolumeClaimVolumeSource claimName! readOnly:bool
 Pod spec:+PodSpec status:+PodStatus
 PodAffinity preferredDuringSchedulingIgnoredDuringExecution:[WeightedPodAffinityTerm]
@@ -174,32 +174,33 @@ PodAffinityTerm labelSelector:LabelSelector matchLabelKeys:[str] mismatchLabelKe
   namespaceSelector:LabelSelector namespaces:[str] topologyKey!
 PodAntiAffinity preferredDuringSchedulingIgnoredDuringExecution:[WeightedPodAffinityTerm]
   requiredDuringSchedulingIgnoredDuringExecution:[PodAffinityTerm]
-PodCertificateProjection certificateChainPath credentialBundlePath keyPath keyType! maxExpirationSeconds:int
+PodCertificateProjection certificateChainPath credentialBundlePath keyPath keyType! maxExpirationSeconds:*int
   signerName! userAnnotations:{str}
-PodCondition lastProbeTime:time lastTransitionTime:time message observedGeneration:int reason status! type!
+PodCondition lastProbeTime:+time lastTransitionTime:+time message observedGeneration:int reason status! type!
 PodDNSConfig nameservers:[str] options:[PodDNSConfigOption] searches:[str]
-PodDNSConfigOption name value
+PodDNSConfigOption name value:*str
 PodExtendedResourceClaimStatus requestMappings!:[ContainerExtendedResourceRequest] resourceClaimName!
 PodIP ip!
 PodOS name!
 PodReadinessGate conditionType!
-PodResourceClaim name! resourceClaimName resourceClaimTemplateName
-PodResourceClaimStatus name! resourceClaimName
+PodResourceClaim name! resourceClaimName:*str resourceClaimTemplateName:*str
+PodResourceClaimStatus name! resourceClaimName:*str
 PodSchedulingGate name!
-PodSchedulingGroup podGroupName
-PodSecurityContext appArmorProfile:AppArmorProfile fsGroup:int fsGroupChangePolicy runAsGroup:int runAsNonRoot:bool
-  runAsUser:int seLinuxChangePolicy seLinuxOptions:SELinuxOptions seccompProfile:SeccompProfile
-  supplementalGroups:[int] supplementalGroupsPolicy sysctls:[Sysctl] windowsOptions:WindowsSecurityContextOptions
-PodSpec activeDeadlineSeconds:int affinity:Affinity automountServiceAccountToken:bool containers!:[Container|name~]
-  dnsConfig:PodDNSConfig dnsPolicy="ClusterFirst" enableServiceLinks:bool=true
+PodSchedulingGroup podGroupName:*str
+PodSecurityContext appArmorProfile:AppArmorProfile fsGroup:*int fsGroupChangePolicy:*str runAsGroup:*int
+  runAsNonRoot:*bool runAsUser:*int seLinuxChangePolicy:*str seLinuxOptions:SELinuxOptions
+  seccompProfile:SeccompProfile supplementalGroups:[int] supplementalGroupsPolicy:*str sysctls:[Sysctl]
+  windowsOptions:WindowsSecurityContextOptions
+PodSpec activeDeadlineSeconds:*int affinity:Affinity automountServiceAccountToken:*bool
+  containers!:[Container|name~] dnsConfig:PodDNSConfig dnsPolicy="ClusterFirst" enableServiceLinks:*bool=true
   ephemeralContainers:[EphemeralContainer|name~] hostAliases:[HostAlias|ip~] hostIPC:bool hostNetwork:bool
-  hostPID:bool hostUsers:bool hostname hostnameOverride imagePullSecrets:[LocalObjectReference|name~]
-  initContainers:[Container|name~] nodeName nodeSelector:{str}@ os:PodOS overhead:{quantity} preemptionPolicy
-  priority:int priorityClassName readinessGates:[PodReadinessGate] resourceClaims:[PodResourceClaim|name~]%
-  resources:ResourceRequirements restartPolicy="Always" runtimeClassName schedulerName="default-scheduler"
+  hostPID:bool hostUsers:*bool hostname hostnameOverride:*str imagePullSecrets:[LocalObjectReference|name~]
+  initContainers:[Container|name~] nodeName nodeSelector:{str}@ os:PodOS overhead:{quantity} preemptionPolicy:*str
+  priority:*int priorityClassName readinessGates:[PodReadinessGate] resourceClaims:[PodResourceClaim|name~]%
+  resources:ResourceRequirements restartPolicy="Always" runtimeClassName:*str schedulerName="default-scheduler"
   schedulingGates:[PodSchedulingGate|name~] schedulingGroup:PodSchedulingGroup securityContext:PodSecurityContext={}
-  serviceAccount serviceAccountName setHostnameAsFQDN:bool shareProcessNamespace:bool subdomain
-  terminationGracePeriodSeconds:int=30 tolerations:[Toleration]
+  serviceAccount serviceAccountName setHostnameAsFQDN:*bool shareProcessNamespace:*bool subdomain
+  terminationGracePeriodSeconds:*int=30 tolerations:[Toleration]
   topologySpreadConstraints:[TopologySpreadConstraint|topologyKey,whenUnsatisfiable~topologyKey]
   volumes:[Volume|name~]%
 PodStatus allocatedResources:{quantity} conditions:[PodCondition|type~] containerStatuses:[ContainerStatus]
@@ -210,73 +211,74 @@ PodStatus allocatedResources:{quantity} conditions:[PodCondition|type~] containe
   resources:ResourceRequirements startTime:time
 PodTemplateSpec metadata:+ObjectMeta spec:+PodSpec
 PolicyRule apiGroups:[str] nonResourceURLs:[str] resourceNames:[str] resources:[str] verbs!:[str]
-PortStatus error port!:int protocol!
-PreferredSchedulingTerm preference!:+NodeSelectorTerm weight!:int
+PortStatus error:*str port!:int protocol!
+PreferredSchedulingTerm preference!:NodeSelectorTerm weight!:int
 Probe exec:ExecAction failureThreshold:int=3 grpc:GRPCAction httpGet:HTTPGetAction initialDelaySeconds:int
-  periodSeconds:int=10 successThreshold:int=1 tcpSocket:TCPSocketAction terminationGracePeriodSeconds:int
+  periodSeconds:int=10 successThreshold:int=1 tcpSocket:TCPSocketAction terminationGracePeriodSeconds:*int
   timeoutSeconds:int=1
-ProjectedVolumeSource defaultMode:int=420 sources:[VolumeProjection]
+ProjectedVolumeSource defaultMode:*int=420 sources:+[VolumeProjection]
 ResourceClaim name! request
-ResourceFieldSelector@ containerName divisor:quantity resource!
-ResourceHealth health message resourceID!
+ResourceFieldSelector@ containerName divisor:+quantity resource!
+ResourceHealth health message:*str resourceID!
 ResourceRequirements claims:[ResourceClaim|name] limits:{quantity} requests:{quantity}
 ResourceStatus name! resources:[ResourceHealth|resourceID]
-Role rules:[PolicyRule]
-RoleBinding roleRef!:+RoleRef subjects:[Subject]
-RoleRef@ apiGroup="rbac.authorization.k8s.io" kind! name!
-RollingUpdateDeployment maxSurge:intstr maxUnavailable:intstr
-RollingUpdateStatefulSetStrategy maxUnavailable:intstr partition:int
-RuleWithOperations apiGroups:[str] apiVersions:[str] operations:[str] resources:[str] scope="*"
+Role rules:+[PolicyRule]
+RoleBinding roleRef!:RoleRef subjects:[Subject]
+RoleRef@ apiGroup:+str="rbac.authorization.k8s.io" kind! name!
+RollingUpdateDeployment maxSurge:*intstr maxUnavailable:*intstr
+RollingUpdateStatefulSetStrategy maxUnavailable:*intstr partition:*int
+RuleWithOperations apiGroups:[str] apiVersions:[str] operations:[str] resources:[str] scope:*str="*"
 SELinuxOptions level role type user
-SeccompProfile localhostProfile type!
-Secret data:{bytes} immutable:bool stringData:{str} type="Opaque"
-SecretEnvSource name optional:bool
-SecretKeySelector@ key! name optional:bool
-SecretProjection items:[KeyToPath] name optional:bool
-SecretVolumeSource defaultMode:int=420 items:[KeyToPath] optional:bool secretName
-SecurityContext allowPrivilegeEscalation:bool appArmorProfile:AppArmorProfile capabilities:Capabilities
-  privileged:bool procMount readOnlyRootFilesystem:bool runAsGroup:int runAsNonRoot:bool runAsUser:int
+SeccompProfile localhostProfile:*str type!
+Secret data:{bytes} immutable:*bool stringData:{str} type="Opaque"
+SecretEnvSource name optional:*bool
+SecretKeySelector@ key! name optional:*bool
+SecretProjection items:[KeyToPath] name optional:*bool
+SecretVolumeSource defaultMode:*int=420 items:[KeyToPath] optional:*bool secretName
+SecurityContext allowPrivilegeEscalation:*bool appArmorProfile:AppArmorProfile capabilities:Capabilities
+  privileged:*bool procMount:*str readOnlyRootFilesystem:*bool runAsGroup:*int runAsNonRoot:*bool runAsUser:*int
   seLinuxOptions:SELinuxOptions seccompProfile:SeccompProfile windowsOptions:WindowsSecurityContextOptions
 SelectableField jsonPath!
 Service spec:+ServiceSpec status:+ServiceStatus
-ServiceAccount automountServiceAccountToken:bool imagePullSecrets:[LocalObjectReference]
+ServiceAccount automountServiceAccountToken:*bool imagePullSecrets:[LocalObjectReference]
   secrets:[ObjectReference|name~]
-ServiceAccountTokenProjection audience expirationSeconds:int=3600 path!
-ServicePort appProtocol name nodePort:int port!:int protocol="TCP" targetPort:intstr
-ServiceReference name! namespace! path port:int=443
-ServiceSpec allocateLoadBalancerNodePorts:bool clusterIP clusterIPs:[str] externalIPs:[str] externalName
-  externalTrafficPolicy healthCheckNodePort:int internalTrafficPolicy ipFamilies:[str] ipFamilyPolicy
-  loadBalancerClass loadBalancerIP loadBalancerSourceRanges:[str] ports:[ServicePort|port,protocol~port]
+ServiceAccountTokenProjection audience expirationSeconds:*int=3600 path!
+ServicePort appProtocol:*str name nodePort:int port!:int protocol="TCP" targetPort:+intstr
+ServiceReference name! namespace! path:*str port:*int=443
+ServiceSpec allocateLoadBalancerNodePorts:*bool clusterIP clusterIPs:[str] externalIPs:[str] externalName
+  externalTrafficPolicy healthCheckNodePort:int internalTrafficPolicy:*str ipFamilies:[str] ipFamilyPolicy:*str
+  loadBalancerClass:*str loadBalancerIP loadBalancerSourceRanges:[str] ports:[ServicePort|port,protocol~port]
   publishNotReadyAddresses:bool selector:{str}@ sessionAffinity="None" sessionAffinityConfig:SessionAffinityConfig
-  trafficDistribution type="ClusterIP"
+  trafficDistribution:*str type="ClusterIP"
 ServiceStatus conditions:[Condition|type~] loadBalancer:+LoadBalancerStatus
 SessionAffinityConfig clientIP:ClientIPConfig
 SleepAction seconds!:int
 StatefulSet spec:+StatefulSetSpec status:+StatefulSetStatus
-StatefulSetCondition lastTransitionTime:time message reason status! type!
-StatefulSetOrdinals start:int
+StatefulSetCondition lastTransitionTime:+time message reason status! type!
+StatefulSetOrdinals start:+int
 StatefulSetPersistentVolumeClaimRetentionPolicy whenDeleted whenScaled
 StatefulSetSpec minReadySeconds:int ordinals:StatefulSetOrdinals
   persistentVolumeClaimRetentionPolicy:StatefulSetPersistentVolumeClaimRetentionPolicy={"whenDeleted":"Retain","whenScaled":"Retain"}
-  podManagementPolicy="OrderedReady" replicas:int=1 revisionHistoryLimit:int=10 selector!:LabelSelector serviceName
-  template!:+PodTemplateSpec updateStrategy:+StatefulSetUpdateStrategy volumeClaimTemplates:[PersistentVolumeClaim]
-StatefulSetStatus availableReplicas:int collisionCount:int conditions:[StatefulSetCondition|type~]
+  podManagementPolicy="OrderedReady" replicas:*int=1 revisionHistoryLimit:*int=10 selector!:*LabelSelector
+  serviceName:+str template!:PodTemplateSpec updateStrategy:+StatefulSetUpdateStrategy
+  volumeClaimTemplates:[PersistentVolumeClaim]
+StatefulSetStatus availableReplicas:+int collisionCount:*int conditions:[StatefulSetCondition|type~]
   currentReplicas:int currentRevision observedGeneration:int readyReplicas:int replicas!:int updateRevision
   updatedReplicas:int
 StatefulSetUpdateStrategy rollingUpdate:RollingUpdateStatefulSetStrategy type
 Subject@ apiGroup kind! name! namespace
 Sysctl name! value!
 TCPSocketAction host port!:intstr
-Toleration effect key operator tolerationSeconds:int value
-TopologySpreadConstraint labelSelector:LabelSelector matchLabelKeys:[str] maxSkew!:int minDomains:int
-  nodeAffinityPolicy nodeTaintsPolicy topologyKey! whenUnsatisfiable!
-TypedLocalObjectReference@ apiGroup kind! name!
-TypedObjectReference apiGroup kind! name! namespace
-ValidatingWebhook admissionReviewVersions!:[str] clientConfig!:+WebhookClientConfig failurePolicy="Fail"
-  matchConditions:[MatchCondition|name~] matchPolicy="Equivalent" name! namespaceSelector:LabelSelector={}
-  objectSelector:LabelSelector={} rules:[RuleWithOperations] sideEffects! timeoutSeconds:int=10
+Toleration effect key operator tolerationSeconds:*int value
+TopologySpreadConstraint labelSelector:LabelSelector matchLabelKeys:[str] maxSkew!:int minDomains:*int
+  nodeAffinityPolicy:*str nodeTaintsPolicy:*str topologyKey! whenUnsatisfiable!
+TypedLocalObjectReference@ apiGroup:+*str kind! name!
+TypedObjectReference apiGroup:+*str kind! name! namespace:*str
+ValidatingWebhook admissionReviewVersions!:[str] clientConfig!:WebhookClientConfig failurePolicy:*str="Fail"
+  matchConditions:[MatchCondition|name~] matchPolicy:*str="Equivalent" name! namespaceSelector:LabelSelector={}
+  objectSelector:LabelSelector={} rules:[RuleWithOperations] sideEffects!:*str timeoutSeconds:*int=10
 ValidatingWebhookConfiguration webhooks:[ValidatingWebhook|name~]
-ValidationRule fieldPath message messageExpression optionalOldSelf:bool reason rule!
+ValidationRule fieldPath message messageExpression optionalOldSelf:*bool reason:*str rule!
 Volume awsElasticBlockStore:any azureDisk:any azureFile:any cephfs:any cinder:any configMap:ConfigMapVolumeSource
   csi:CSIVolumeSource downwardAPI:DownwardAPIVolumeSource emptyDir:EmptyDirVolumeSource
   ephemeral:EphemeralVolumeSource fc:any flexVolume:any flocker:any gcePersistentDisk:any gitRepo:any glusterfs:any
@@ -285,15 +287,16 @@ Volume awsElasticBlockStore:any azureDisk:any azureFile:any cephfs:any cinder:an
   projected:ProjectedVolumeSource quobyte:any rbd:any scaleIO:any secret:SecretVolumeSource storageos:any
   vsphereVolume:any
 VolumeDevice devicePath! name!
-VolumeMount mountPath! mountPropagation name! readOnly:bool recursiveReadOnly subPath subPathExpr
-VolumeMountStatus mountPath! name! readOnly:bool recursiveReadOnly volumeStatus:VolumeStatus
+VolumeMount mountPath! mountPropagation:*str name! readOnly:bool recursiveReadOnly:*str subPath subPathExpr
+VolumeMountStatus mountPath! name! readOnly:bool recursiveReadOnly:*str volumeStatus:VolumeStatus
 VolumeProjection clusterTrustBundle:ClusterTrustBundleProjection configMap:ConfigMapProjection
   downwardAPI:DownwardAPIProjection podCertificate:PodCertificateProjection secret:SecretProjection
   serviceAccountToken:ServiceAccountTokenProjection
 VolumeResourceRequirements limits:{quantity} requests:{quantity}
 VolumeStatus image:ImageVolumeStatus
-WebhookClientConfig caBundle:bytes service:ServiceReference url
+WebhookClientConfig caBundle:bytes service:ServiceReference url:*str
 WebhookConversion clientConfig:WebhookClientConfig conversionReviewVersions!:[str]
-WeightedPodAffinityTerm podAffinityTerm!:+PodAffinityTerm weight!:int
-WindowsSecurityContextOptions gmsaCredentialSpec gmsaCredentialSpecName hostProcess:bool runAsUserName
+WeightedPodAffinityTerm podAffinityTerm!:PodAffinityTerm weight!:int
+WindowsSecurityContextOptions gmsaCredentialSpec:*str gmsaCredentialSpecName:*str hostProcess:*bool
+  runAsUserName:*str
 """

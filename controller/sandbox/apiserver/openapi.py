@@ -160,7 +160,7 @@ class _Publisher:
                 self.found[name] = {}  # types may contain themselves
                 self.found[name] = self._object(resource, schema)
             published = self.reference(name) if self._v2 else {"allOf": [self.reference(name)]}
-            if schema.always and not self._v2:
+            if schema.zero == {} and not self._v2:
                 published["default"] = {}
         else:
             published = {"type": schema.type} if schema.type else {}

@@ -24,8 +24,8 @@ class Schema:
     ``name``: of a type of the server itself that several fields share. ``type``: an OpenAPI type, "" for any.
     ``additional``: of map entries that are no property. ``open``: unknown fields are accepted here because this
     node or one above it preserves them. ``typed``: objects of this kind are structs of the server itself, which
-    forget empty fields and always write the embedded ones (``always``); ``finish`` sets those of their defaults that
-    depend on other fields. ``rules``: the OpenAPI node, for value validation. CEL rules
+    forget empty fields (``pointer``: unless told apart from absent ones) and always write those that have a
+    ``zero``; ``finish`` sets those of their defaults that depend on other fields. ``rules``: the OpenAPI node, for value validation. CEL rules
     (``x-kubernetes-validations``) are not evaluated.
     """
 
@@ -44,11 +44,16 @@ class Schema:
     atomic_map: bool = False
     strategies: frozenset[str] = frozenset()
     merge_key: str = ""
-    always: bool = False
+    zero: Any = _UNSET
+    pointer: bool = False
     typed: bool = False
     finish: Callable[[dict[str, Any]], None] | None = None
     required: tuple[str, ...] = ()
     rules: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def always(self) -> bool:
+        return self.zero is not _UNSET
 
     @property
     def has_default(self) -> bool:
@@ -83,7 +88,7 @@ class Schema:
             self.finish(obj)
 
     def fill(self, obj: dict[str, Any]) -> None:
-        """Adds the embedded structs that the server always writes (``status: {}``), in place."""
+        """Adds what the server always writes (``status: {}``, ``containers: null``), in place."""
         _fill(obj, self)
 
     def validate(self, obj: dict[str, Any]) -> list[FieldError]:
@@ -275,20 +280,27 @@ def _forget_empty(value: Any, schema: Schema) -> None:
             if below is None or below is DEDUCED or below is UNTYPED:
                 continue
             _forget_empty(value[key], below)
-            item = value[key]
-            empty = item is None or item == "" or item == [] or (item == {} and below.additional is not None)
-            if empty and key in schema.properties and key not in schema.required:
+            if key in schema.properties and _is_empty(value[key], below):
                 del value[key]
     elif isinstance(value, list) and schema.items is not None:
         for item in value:
             _forget_empty(item, schema.items)
 
 
+def _is_empty(value: Any, schema: Schema) -> bool:
+    """Whether the server forgets that this field was sent."""
+    if value is None:
+        return True
+    if schema.always or schema.pointer:
+        return False
+    return value in ("", []) or value is False or value == 0 or (value == {} and schema.additional is not None)
+
+
 def _fill(value: Any, schema: Schema) -> None:
     if isinstance(value, dict):
         for key, known in schema.properties.items():
             if known.always and value.get(key) is None:
-                value[key] = {}
+                value[key] = {} if known.zero == {} else known.zero
         for key in value:
             below = schema.properties.get(key) or schema.additional
             if below is not None:
