@@ -355,7 +355,7 @@ class Progress:
 
 def cause(error: KubeError) -> str:
     """The name of an error as a metric label: ``ConnectionLost`` is ``connection_lost``."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(error).__name__).lower()
 
 
 def _may_be_streaming(error: KubeError) -> bool:

@@ -278,12 +278,14 @@ async def test_a_list_that_never_ends_is_given_up() -> None:
 async def test_lists_of_one_cluster_are_bounded() -> None:
     bound = asyncio.Semaphore(1)
     slow: list[Arrival] = [(5.0, [added("a", 3)]), (0.0, [marker(10)])]
-    async with running(ScriptedServer(watches=[slow]), lists=bound) as first:
-        async with running(ScriptedServer(watches=[slow]), lists=bound) as second:
-            await asyncio.sleep(6)
-            assert (first.store.synced, second.store.synced) == (True, False)
-            await asyncio.sleep(5)
-            assert second.store.synced
+    async with (
+        running(ScriptedServer(watches=[slow]), lists=bound) as first,
+        running(ScriptedServer(watches=[slow]), lists=bound) as second,
+    ):
+        await asyncio.sleep(6)
+        assert (first.store.synced, second.store.synced) == (True, False)
+        await asyncio.sleep(5)
+        assert second.store.synced
 
 
 # ── watching ────────────────────────────────────────────────────────────────────────────────────────
@@ -348,7 +350,7 @@ async def test_what_precedes_an_error_in_its_batch_counts() -> None:
     [
         (errors.ConnectFailed("refused"), "connect_failed"),
         (errors.NameResolutionFailed("x"), "name_resolution_failed"),
-        (errors.TLSFailed("x"), "tlsfailed"),
+        (errors.TLSFailed("x"), "tls_failed"),
         (LOST, "connection_lost"),
         (errors.DeadlineExceeded("x"), "deadline_exceeded"),
         (errors.TooManyRequests(429), "too_many_requests"),
@@ -369,7 +371,7 @@ async def test_trouble_on_the_way_keeps_the_version_and_lists_nothing(error: Kub
 
 
 async def test_waits_grow_with_full_jitter_up_to_30_seconds() -> None:
-    server = ScriptedServer(watches=[errors.ConnectFailed("refused")] * 60)
+    server = ScriptedServer(watches=[errors.ConnectFailed("refused")] * 200)
     async with running(server) as run:
         await asyncio.sleep(1000)
         gaps = run.gaps()
@@ -436,7 +438,7 @@ async def test_retry_after_is_obeyed(as_event: bool) -> None:
 
 
 async def test_server_errors_keep_the_version_for_a_minute_and_then_list() -> None:
-    server = ScriptedServer(watches=[initial((70.0, END)), *[errors.ServerError(500)] * 9, initial(version=90)])
+    server = ScriptedServer(lists=[initial((70.0, END)), initial(version=90)], watches=[errors.ServerError(500)] * 50)
     async with running(server) as run:
         await asyncio.sleep(600)
         relisted = server.said().index("initial", 1)
@@ -479,7 +481,7 @@ async def test_an_object_that_cannot_be_read_is_counted_and_the_stream_goes_on()
 
 
 async def test_a_full_list_comes_every_few_hours_as_a_safety_net() -> None:
-    server = ScriptedServer(watches=[initial((300.0, END)), *[[(300.0, END)]] * 143, initial(version=90)])
+    server = ScriptedServer(lists=[initial((300.0, END)), initial(version=90)], watches=[[(300.0, END)]] * 150)
     async with running(server) as run:
         await asyncio.sleep(12.1 * 3600)
         assert run.reflector.counters.relists == {"periodic": 1}

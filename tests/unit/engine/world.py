@@ -97,16 +97,21 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class ScriptedServer:
-    """A ``ListerWatcher`` that answers each kind of call in the scripted order; then watches stay silent."""
+    """A ``ListerWatcher`` that answers each kind of call in the scripted order; then watches stay silent.
+
+    Streaming lists are answered from ``lists`` when it is given, else from ``watches`` like other watches.
+    """
 
     def __init__(
         self,
         *,
         watches: Sequence[Sequence[Arrival] | KubeError] = (),
+        lists: Sequence[Sequence[Arrival] | KubeError] | None = None,
         pages: Sequence[Page | KubeError] = (),
         served: Sequence[bool | KubeError] = (),
     ) -> None:
         self._watches = list(watches)
+        self._lists = self._watches if lists is None else list(lists)
         self._pages = list(pages)
         self._served = list(served)
         self.calls: list[Call] = []
@@ -123,7 +128,8 @@ class ScriptedServer:
 
     async def watch(self, *, resource_version: str, send_initial_events: bool, timeout_seconds: int) -> ScriptedStream:
         self._note("watch", "initial" if send_initial_events else resource_version, timeout_seconds)
-        script = _answer(self._watches.pop(0)) if self._watches else []
+        answers = self._lists if send_initial_events else self._watches
+        script = _answer(answers.pop(0)) if answers else []
         self.streams.append(ScriptedStream(script))
         return self.streams[-1]
 
