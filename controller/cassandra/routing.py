@@ -65,6 +65,11 @@ class Router:
             if cluster.context in known.contexts:
                 self._everywhere(owner)
 
+    def queue_all(self) -> None:
+        """Have every K8ssandraCluster looked at in every context of its."""
+        for owner in self._known:
+            self._everywhere(owner)
+
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────
 
     def _cluster_changed(self, delta: Delta) -> None:

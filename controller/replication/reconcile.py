@@ -119,6 +119,11 @@ class ReplicatedSecretReconciler:
                 self._pool.local.queue.add(Item(KIND, head.namespace, head.name))
                 cluster.queue.add(Item(KIND, head.namespace, head.name, cluster.context))
 
+    def queue_all(self) -> None:
+        """Have every ReplicatedSecret looked at in every context of its."""
+        for replicated in self._all():
+            self._enqueue_everywhere(replicated)
+
     def _all(self) -> list[Object]:
         return list(self._pool.local.cache.objects(REPLICATED_SECRETS))
 

@@ -20,6 +20,7 @@ _OTHER: Final = re.compile(
 )
 _INDICATOR: Final = re.compile(r"[-?:](?:\s|$)|[,\[\]{}#&*!|>'\"%@`]|---|\.\.\.")
 _INSIDE: Final = re.compile(r": |:$| #|^ | $")
+_SHORT: Final = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 def dump(value: dict[str, Any]) -> str:
@@ -51,11 +52,24 @@ def _lines(value: dict[str, Any] | list[Any]) -> list[str]:
 def _scalar(value: Any) -> str:
     if not isinstance(value, str):
         return msgspec.json.encode(value).decode()
-    if any(ord(character) < 32 or ord(character) == 127 for character in value):
-        return msgspec.json.encode(value).decode()
+    if not value.isprintable():
+        return '"' + "".join(map(_escaped, value)) + '"'
     if not value or _OTHER.fullmatch(value):
         return f'"{value}"'
     if _INDICATOR.match(value) or _INSIDE.search(value):
         escaped = value.replace("'", "''")
         return f"'{escaped}'"
     return value
+
+
+def _escaped(character: str) -> str:
+    if character in ('"', "\\"):
+        return f"\\{character}"
+    if character in _SHORT:
+        return _SHORT[character]
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if code > 0xFFFF:
+        return f"\\U{code:08X}"
+    return f"\\x{code:02X}" if code < 0x100 else f"\\u{code:04X}"

@@ -1,0 +1,152 @@
+"""``run``: the controller against a control plane."""
+
+from __future__ import annotations
+
+import os
+import signal
+from random import SystemRandom
+from typing import Any
+
+import anyio
+import click
+import structlog
+
+from controller.kube.addresses import AddressPolicy, Resolver
+from controller.kube.addresses import policy as address_policy
+from controller.kube.aiohttp_transport import AiohttpTransport
+from controller.kube.credentials import Credentials
+from controller.kube.errors import KubeError
+from controller.kube.in_cluster import InCluster
+from controller.kube.own_kubeconfig import own_credentials
+from controller.observability import logging
+from controller.observability.health import split_address
+from controller.settings import Settings, ignored, watch_namespaces
+from controller.supervisor import Controller, MakeTransport
+
+_log = structlog.get_logger(__name__)
+
+
+def _address(_: click.Context, __: click.Parameter, value: str) -> str:
+    """``host:port``; "0" and "" switch the endpoint off."""
+    if value in ("", "0"):
+        return ""
+    try:
+        split_address(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return value
+
+
+@click.command()
+@click.option(
+    "--kubeconfig",
+    metavar="FILE",
+    default="",
+    help="Kubeconfig of the control plane. [default: the pod's own credentials, else as kubectl]",
+)
+@click.option("--context", metavar="NAME", default="", help="Context in it. [default: the current one]")
+@click.option(
+    "--watch-namespace",
+    "watch_namespace",
+    metavar="NAME",
+    multiple=True,
+    help="Namespace to watch, in every cluster; repeatable. [env: WATCH_NAMESPACE, a comma list; default: all]",
+)
+@click.option(
+    "--operator-namespace",
+    metavar="NAME",
+    envvar="OPERATOR_NAMESPACE",
+    default="k8ssandra-operator",
+    show_default=True,
+    help="Where the controller itself lives. [env: OPERATOR_NAMESPACE]",
+)
+@click.option(
+    "--metrics-bind-address", default=":8080", show_default=True, callback=_address, help='host:port; "0" is off.'
+)
+@click.option(
+    "--health-probe-bind-address", default=":8081", show_default=True, callback=_address, help='host:port; "0" is off.'
+)
+@click.option("--log-format", type=click.Choice(["json", "console"]), default="json", show_default=True)
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+)
+@click.option("--workers", type=click.IntRange(1, 64), default=4, show_default=True, help="For each cluster.")
+@click.option(
+    "--allow-proxy", metavar="URL", multiple=True, help="A proxy-url that kubeconfigs may name; may contain *."
+)
+@click.option(
+    "--allow-server-cidr",
+    metavar="CIDR",
+    multiple=True,
+    help="A link-local or loopback network that API servers may be in.",
+)
+def run(**options: Any) -> None:
+    """Run the controller until SIGTERM or Ctrl-C."""
+    logging.configure(options["log_format"], options["log_level"])
+    for name, why in ignored(os.environ).items():
+        _log.info("environment variable has no effect", variable=name, why=why)
+    settings = Settings(
+        kubeconfig=options["kubeconfig"],
+        context=options["context"],
+        watch_namespaces=tuple(dict.fromkeys(options["watch_namespace"]))
+        or watch_namespaces(os.environ.get("WATCH_NAMESPACE")),
+        operator_namespace=options["operator_namespace"],
+        metrics_address=options["metrics_bind_address"],
+        health_address=options["health_probe_bind_address"],
+        log_format=options["log_format"],
+        log_level=options["log_level"],
+        workers=options["workers"],
+        control_plane=os.environ.get("K8SSANDRA_CONTROL_PLANE", "true") == "true",
+        allow_proxy=options["allow_proxy"],
+        allow_server_cidr=options["allow_server_cidr"],
+    )
+    try:
+        anyio.run(_run, settings)
+    except KubeError as error:
+        raise click.ClickException(str(error)) from None
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+
+
+async def _run(settings: Settings) -> None:
+    if not settings.control_plane:
+        _log.warning("K8SSANDRA_CONTROL_PLANE is not 'true': a data plane has nothing for this controller to do")
+        await until_signal()
+        return
+    credentials = await own_credentials(settings.kubeconfig, settings.context)
+    policy = address_policy(
+        # In a cluster, loopback is the pod itself; on a laptop it is where kind is.
+        allow_loopback=not isinstance(credentials, InCluster),
+        allow_server_cidr=settings.allow_server_cidr,
+    )
+    _log.info(
+        "starting",
+        server=credentials.access.server,
+        namespaces=list(settings.watch_namespaces) or "all",
+        workers=settings.workers,
+    )
+    controller = Controller(settings, credentials, transports(policy), rng=SystemRandom())
+    async with anyio.create_task_group() as group:
+        group.start_soon(controller.run)
+        await until_signal()
+        group.cancel_scope.cancel()
+    _log.info("stopped")
+
+
+def transports(policy: AddressPolicy) -> MakeTransport:
+    """Connections with aiohttp; those to remote clusters are judged by ``policy``."""
+
+    def make(credentials: Credentials, *, remote: bool) -> AiohttpTransport:
+        if not remote:
+            return AiohttpTransport(credentials)
+        return AiohttpTransport(credentials, policy=policy, resolver=Resolver(policy))
+
+    return make
+
+
+async def until_signal() -> None:
+    """Return when somebody asks the process to end."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            _log.info("stopping", signal=signal.Signals(number).name)
+            return

@@ -1,0 +1,249 @@
+"""Composes the controller: connections, watches, queues and workers, in task groups that somebody owns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from random import Random
+from typing import Final, Protocol
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from controller.cassandra import watches as cassandra_watches
+from controller.cassandra.passwords import system_password
+from controller.cassandra.reconcile import K8ssandraClusterReconciler
+from controller.cassandra.routing import KIND as K8SSANDRA_CLUSTER
+from controller.cassandra.routing import Router
+from controller.engine.clock import Clock, SystemClock
+from controller.engine.events import EventRecorder
+from controller.engine.store import Delta
+from controller.engine.supervise import keep_running
+from controller.engine.worker import Done, Item, Result, Workers
+from controller.fleet.cache import WatchSpec
+from controller.fleet.cluster import Cluster
+from controller.fleet.pool import Member, Pool
+from controller.fleet.state import ClusterState, Reason
+from controller.fleet.status import KIND as CLIENT_CONFIG
+from controller.fleet.status import ClientConfigStatus
+from controller.fleet.types import CLIENT_CONFIGS
+from controller.kube.client import Client
+from controller.kube.credentials import Credentials
+from controller.kube.resources import SECRETS, Resource
+from controller.kube.transport import Transport
+from controller.observability import health
+from controller.observability.metrics import Metrics
+from controller.replication import reconcile as replication
+from controller.replication.reconcile import ReplicatedSecretReconciler
+from controller.settings import Settings
+
+COMPONENT: Final = "k8ssandra-controller"
+
+_log = structlog.get_logger(__name__)
+
+
+class MakeTransport(Protocol):
+    """Makes the way to an API server. ``remote``: its address came from a Secret and has to be judged."""
+
+    def __call__(self, credentials: Credentials, *, remote: bool) -> Transport: ...
+
+
+class Controller:
+    """The whole controller for one control plane.
+
+    ``credentials`` are its own. ``make_transport`` makes the way to any API server; ``rng``, ``clock`` and
+    ``make_password`` are the other seams.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        credentials: Credentials,
+        make_transport: MakeTransport,
+        *,
+        rng: Random,
+        clock: Clock | None = None,
+        make_password: Callable[[], str] = system_password,
+    ) -> None:
+        self.metrics: Final = Metrics()
+        self.settings: Final = settings
+        self._credentials = credentials
+        self._make_transport = make_transport
+        self._rng = rng
+        self._clock = clock or SystemClock()
+        self._seen: dict[str, tuple[object, ...]] = {}  # by context: what the last visit was about
+        self.health_port = 0
+        self.metrics_port = 0
+        self.local: Final = self._make_cluster("", _local_watches())
+        self.pool: Final = Pool(self.local, self._make_remote, self._make_client, rng, allow_proxy=settings.allow_proxy)
+        own = self._make_client(credentials, "")
+        self._own = own
+        self.recorder: Final = EventRecorder(own, COMPONENT, self._clock, rng=rng)
+        self._router = Router(self.pool)
+        self._clusters = K8ssandraClusterReconciler(self.pool, self.recorder, self._clock, make_password, self._router)
+        self._secrets = ReplicatedSecretReconciler(self.pool, self._clock)
+        self._configs = ClientConfigStatus(self.pool, self.recorder, self._clock)
+        self.local.on_change(self._changed)
+        self.local.on_state(self._visited)
+
+    async def run(self) -> None:
+        """Run until cancelled; then close every connection."""
+        try:
+            async with AsyncExitStack() as stack:
+                await self._serve(stack)
+                async with anyio.create_task_group() as group:
+                    self._keep(group, "events", self.recorder.run)
+                    self.local.connect(self._own)
+                    self.local.update(ClusterState(True, Reason.CONNECTED))
+                    self.local.queue.pause()  # until the caches are in and the pool is built
+                    group.start_soon(self.local.watch, self._rng, self._restarted)
+                    await self._wait_for_caches()
+                    self.pool.build(self.local.cache.objects(CLIENT_CONFIGS))
+                    _log.info("caches are in", client_configs=len(self.pool.members()))
+                    for config in self.local.cache.objects(CLIENT_CONFIGS):
+                        self.local.queue.add(Item(CLIENT_CONFIG, config.head.namespace, config.head.name))
+                    for member in self.pool.members():
+                        if member.cluster is not None:
+                            group.start_soon(self._run_remote, member)
+                    self._start_workers(group, self.local)
+                    self._router.queue_all()
+                    self._secrets.queue_all()
+                    self.local.queue.resume()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._own.close()
+
+    def waiting_for(self) -> list[str]:
+        """What is missing before the controller is ready: caches of the control plane; never a remote cluster."""
+        missing = [f"the list of {resource}" for resource in self._unsynced()]
+        return missing or ([] if self.pool.built else ["the ClientConfigs"])
+
+    # ── running ─────────────────────────────────────────────────────────────────────────────────────
+
+    async def _serve(self, stack: AsyncExitStack) -> None:
+        """The HTTP endpoints, on an address each."""
+        settings = self.settings
+        if settings.health_address:
+            served = health.serve(settings.health_address, ready=self.waiting_for)
+            self.health_port = await stack.enter_async_context(served)
+        if settings.metrics_address:
+            served = health.serve(settings.metrics_address, metrics=self.metrics)
+            self.metrics_port = await stack.enter_async_context(served)
+
+    async def _wait_for_caches(self) -> None:
+        """Wait for the kinds that only the control plane has; Cassandra's own may be absent there."""
+        for resource in _needed_locally():
+            for store in self.local.cache.stores[resource].values():
+                await store.wait_synced()
+
+    def _unsynced(self) -> list[Resource]:
+        return [resource for resource in _needed_locally() if not self.local.cache.synced(resource)]
+
+    async def _run_remote(self, member: Member) -> None:
+        """One remote cluster's tasks, in a group of their own."""
+        cluster, connection = member.cluster, member.connection
+        assert cluster is not None
+        assert connection is not None
+        async with anyio.create_task_group() as group:
+            self._keep(group, f"connection of {cluster.context}", connection.run)
+            await cluster.wait_first_usable()
+            group.start_soon(cluster.watch, self._rng, self._restarted)
+            self._start_workers(group, cluster)
+
+    def _start_workers(self, group: TaskGroup, cluster: Cluster) -> None:
+        workers = Workers(cluster.queue, self._reconcile, self.settings.workers, observer=self._worked)
+        self._keep(group, f"workers of {cluster.context or 'the control plane'}", workers.run)
+
+    def _keep(self, group: TaskGroup, name: str, make: Callable[[], object]) -> None:
+        async def kept() -> None:
+            await keep_running(name, make, rng=self._rng, on_restart=self._restarted)  # type: ignore[arg-type]
+
+        group.start_soon(kept, name=name)
+
+    def _restarted(self, name: str, error: BaseException | None) -> None:
+        self.metrics.task_restarts.labels(name).inc()
+
+    # ── from events to items, from items to reconcilers ─────────────────────────────────────────────
+
+    def _changed(self, cluster: Cluster, resource: Resource, deltas: list[Delta]) -> None:
+        if not self.pool.built:
+            if resource in _ROUTED_EARLY:
+                self._router.route(cluster, resource, deltas)
+                self._secrets.route(cluster, resource, deltas)
+            return
+        if resource == CLIENT_CONFIGS:
+            for delta in deltas:
+                head = delta.object.head
+                self.local.queue.add(Item(CLIENT_CONFIG, head.namespace, head.name))
+            return
+        if resource == SECRETS and cluster is self.local:
+            for delta in deltas:
+                self.pool.secret_changed(delta.object.head.namespace, delta.object.head.name)
+        self._router.route(cluster, resource, deltas)
+        self._secrets.route(cluster, resource, deltas)
+
+    def _visited(self, cluster: Cluster) -> None:
+        """A state changed: look again at what depends on it, once for each change that matters."""
+        if self.pool.built:
+            self._visit(cluster)
+
+    def _visit(self, cluster: Cluster) -> None:
+        now = (cluster.state, tuple(cluster.untold()), tuple(cluster.cache.unsynced()))
+        if self._seen.get(cluster.context) == now:
+            return
+        self._seen[cluster.context] = now
+        if cluster.context:
+            self.metrics.remote_up.labels(cluster.context).set(1 if cluster.state.usable else 0)
+        for item in self._configs.items(cluster):
+            self.local.queue.add(item)
+        self._router.revisit(cluster)
+        self._secrets.revisit(cluster)
+
+    async def _reconcile(self, item: Item) -> Result:
+        match item.kind:
+            case kind if kind == K8SSANDRA_CLUSTER:
+                return await self._clusters.reconcile(item)
+            case kind if kind == replication.KIND:
+                return await self._secrets.reconcile(item)
+            case kind if kind == CLIENT_CONFIG:
+                return await self._configs.reconcile(item)
+            case _:
+                return Done()
+
+    def _worked(self, item: Item, outcome: str, seconds: float) -> None:
+        self.metrics.reconciles.labels(item.context, item.kind, outcome).inc()
+        self.metrics.reconcile_seconds.labels(item.context, item.kind).observe(seconds)
+
+    # ── making ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _make_cluster(self, context: str, specs: Sequence[WatchSpec]) -> Cluster:
+        return Cluster(context, specs, self.settings.watch_namespaces, self._rng)
+
+    def _make_remote(self, context: str) -> Cluster:
+        cluster = self._make_cluster(context, _remote_watches())
+        cluster.on_change(self._changed)
+        cluster.on_state(self._visited)
+        return cluster
+
+    def _make_client(self, credentials: Credentials, context: str) -> Client:
+        transport = self._make_transport(credentials, remote=bool(context))
+        return Client(transport, observer=self.metrics.observer(context))
+
+
+def _local_watches() -> list[WatchSpec]:
+    """The control plane's own kinds, and those of a cluster that may hold datacenters itself."""
+    own = [WatchSpec(CLIENT_CONFIGS), *cassandra_watches.LOCAL_WATCHES, *replication.LOCAL_WATCHES]
+    return own + list(cassandra_watches.REMOTE_WATCHES)
+
+
+def _remote_watches() -> list[WatchSpec]:
+    return [*cassandra_watches.REMOTE_WATCHES, *replication.REMOTE_WATCHES]
+
+
+def _needed_locally() -> list[Resource]:
+    own = [CLIENT_CONFIGS, *(spec.resource for spec in cassandra_watches.LOCAL_WATCHES)]
+    return own + [spec.resource for spec in replication.LOCAL_WATCHES]
+
+
+_ROUTED_EARLY: Final = frozenset(_needed_locally()) - {CLIENT_CONFIGS, SECRETS}
