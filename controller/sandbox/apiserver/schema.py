@@ -25,8 +25,8 @@ class Schema:
     ``additional``: of map entries that are no property. ``open``: unknown fields are accepted here because this
     node or one above it preserves them. ``typed``: objects of this kind are structs of the server itself, which
     forget empty fields (``pointer``: unless told apart from absent ones) and always write those that have a
-    ``zero``; ``finish`` sets those of their defaults that depend on other fields. ``rules``: the OpenAPI node, for value validation. CEL rules
-    (``x-kubernetes-validations``) are not evaluated.
+    ``zero``; ``finish`` sets those of their defaults that depend on other fields. ``rules``: the OpenAPI node, for
+    value validation. CEL rules (``x-kubernetes-validations``) are not evaluated.
     """
 
     name: str = ""

@@ -160,7 +160,9 @@ def _check(value: Any, rules: dict[str, Any], path: str) -> Iterator[FieldError]
             yield from _common(value, rules, path)
         return
     if not _fits(value, types):
-        yield _wrong_type(path, types, json_type(value))
+        wrong = _wrong_format(value, types, rules.get("format", ""), path)
+        if wrong is not None:
+            yield wrong
     yield from _combined(value, rules, path)
     if isinstance(value, str):
         yield from _string(value, rules, path)
@@ -176,6 +178,16 @@ def _check(value: Any, rules: dict[str, Any], path: str) -> Iterator[FieldError]
 def _wrong_type(path: str, types: list[str], found: str) -> FieldError:
     detail = f'{path} in body must be of type {",".join(types)}: "{found}"'
     return field_error(path, "FieldValueTypeInvalid", found, detail)
+
+
+def _wrong_format(value: Any, types: list[str], name: str, path: str) -> FieldError | None:
+    """The error for a value of a wrong type: where there is a format, the server names that instead of the type."""
+    if not name or isinstance(value, str):
+        return _wrong_type(path, types, json_type(value))
+    if isinstance(value, list):
+        return _wrong_type(path, types, "array") if {"integer", "number"} & set(types) else None
+    found = {"integer": "int64", "number": "float64"}.get(json_type(value), "")
+    return _wrong_type(path, [name], found)
 
 
 def _common(value: Any, rules: dict[str, Any], path: str) -> Iterator[FieldError]:
@@ -198,8 +210,9 @@ def _string(value: str, rules: dict[str, Any], path: str) -> Iterator[FieldError
     check = FORMATS.get(rules.get("format", ""))
     if check is not None and not check(value):
         name = rules["format"]
-        detail = f"{path} in body must be of type {name}: {quote(value)}"
-        yield field_error(path, "FieldValueInvalid", value, detail)
+        yield field_error(
+            path, "FieldValueTypeInvalid", value, f"{path} in body must be of type {name}: {quote(value)}"
+        )
 
 
 def _go_pattern(pattern: str) -> str:
@@ -209,6 +222,7 @@ def _go_pattern(pattern: str) -> str:
 
 
 def _number(value: float, rules: dict[str, Any], path: str) -> Iterator[FieldError]:
+    whole = isinstance(value, int)
     for name, words, exclusive in (
         ("maximum", "less than", "exclusiveMaximum"),
         ("minimum", "greater than", "exclusiveMinimum"),
@@ -216,20 +230,33 @@ def _number(value: float, rules: dict[str, Any], path: str) -> Iterator[FieldErr
         limit = rules.get(name)
         if limit is None:
             continue
-        strict = bool(rules.get(exclusive))
+        limit = int(limit) if whole else limit  # the server compares whole numbers with whole limits
         beyond = value > limit if name == "maximum" else value < limit
+        strict = bool(rules.get(exclusive))
         if beyond or (strict and value == limit):
             relation = words if strict else f"{words} or equal to"
             detail = f"{path} in body should be {relation} {plain_number(limit)}"
             yield field_error(path, "FieldValueInvalid", value, detail)
-    factor = rules.get("multipleOf")
-    if factor and not math.isclose(value / factor, round(value / factor), abs_tol=1e-9):
-        yield field_error(
-            path, "FieldValueInvalid", value, f"{path} in body should be a multiple of {plain_number(factor)}"
-        )
-    bits = {"int32": 31, "int64": 63}.get(rules.get("format", ""))
-    if bits and not -(2**bits) <= value < 2**bits:
-        detail = f"Checked value must be of type integer with format {rules['format']} in {path}"
+    if rules.get("multipleOf"):
+        yield from _multiple(value, int(rules["multipleOf"]) if whole else rules["multipleOf"], path)
+    types, name = _types(rules), rules.get("format", "")
+    bits = {"int32": 31, "int64": 63}.get(name)
+    if "integer" in types and not float(value).is_integer():
+        yield _unfit_number(f" with format {name}" if name else " (default format)", path)
+    elif bits and not -(2**bits) <= value < 2**bits:
+        yield _unfit_number(f" with format {name}", path)
+
+
+def _unfit_number(kind: str, path: str) -> FieldError:
+    return field_error("", "FieldValueInvalid", "", f"Checked value must be of type integer{kind} in {path}")
+
+
+def _multiple(value: float, factor: float, path: str) -> Iterator[FieldError]:
+    if factor <= 0:
+        detail = f"factor MultipleOf declared for {path} must be positive: {plain_number(factor)}"
+        yield field_error(path, "FieldValueInvalid", factor, detail)
+    elif not math.isclose(value / factor, round(value / factor), abs_tol=1e-9):
+        detail = f"{path} in body should be a multiple of {plain_number(factor)}"
         yield field_error(path, "FieldValueInvalid", value, detail)
 
 
@@ -307,12 +334,13 @@ def _combined(value: Any, rules: dict[str, Any], path: str) -> Iterator[FieldErr
 _DATE: Final = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])\Z")
 _DATE_TIME: Final = re.compile(
     r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt ]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?"
-    r"([Zz]|[+-]\d\d:?\d\d)?\Z"
+    r"([Zz]|[+-]\d\d:\d\d)\Z"
 )
 _DURATION: Final = re.compile(
     r"[+-]?(\d+(\.\d*)?|\.\d+)\s?(ns|us|µs|μs|ms|s|m|h|d|w)((\d+(\.\d*)?)(ns|us|µs|ms|s|m|h))*\Z"
 )
-_HOST: Final = re.compile(r"(?=.{1,253}\Z)[a-zA-Z0-9]([a-zA-Z0-9-]{0,62})(\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,62}))*\.?\Z")
+_LABEL: Final = r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+_HOST: Final = re.compile(rf"(?=.{{1,255}}\Z)({_LABEL}|({_LABEL}\.)+[a-zA-Z]{{2,63}})\Z")
 _EMAIL: Final = re.compile(r"[^@\s<>]+@[^@\s<>]+\Z")
 
 
