@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from controller.kube import errors
-from controller.kube.objects import Object, parse
+from controller.kube.objects import Head, Object, parse
 from controller.kube.transport import LineStream
 
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"  # annotation of the bookmark that ends a streaming list
@@ -47,6 +47,15 @@ class _Line(msgspec.Struct, gc=False):
     object: msgspec.Raw
 
 
+class _KnownObject(msgspec.Struct, gc=False):
+    metadata: Head
+
+
+class _KnownLine(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    type: str
+    object: _KnownObject
+
+
 class _BookmarkMetadata(msgspec.Struct, rename="camel"):
     resource_version: str = ""
     annotations: dict[str, str] | None = None
@@ -56,12 +65,29 @@ class _BookmarkObject(msgspec.Struct):
     metadata: _BookmarkMetadata
 
 
+# How API servers write events. Of such a line one pass gives the head, and the object's bytes are a slice of it.
+_KNOWN_STARTS: Final[tuple[tuple[Literal["MODIFIED", "ADDED", "DELETED"], bytes], ...]] = (
+    ("MODIFIED", b'{"type":"MODIFIED","object":{'),
+    ("ADDED", b'{"type":"ADDED","object":{'),
+    ("DELETED", b'{"type":"DELETED","object":{'),
+)
+
+_decode_known_line = msgspec.json.Decoder(_KnownLine).decode
 _decode_line = msgspec.json.Decoder(_Line).decode
 _decode_bookmark = msgspec.json.Decoder(_BookmarkObject).decode
 
 
 def decode_line(line: bytes) -> Event:
     """One event; never raises: what is wrong with a line is an event too."""
+    if line.endswith(b"}}"):
+        for known, start in _KNOWN_STARTS:
+            if line.startswith(start):
+                try:
+                    found = _decode_known_line(line)
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                    break  # it is judged in full below
+                if found.type == known:
+                    return Change(known, Object(found.object.metadata, line[len(start) - 1 : -1]))
     try:
         event = _decode_line(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
