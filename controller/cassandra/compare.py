@@ -17,13 +17,10 @@ _QUANTITY_FIELDS: Final = frozenset({"sizeLimit", "divisor"})
 
 def canonical_hash(obj: Any) -> str:
     """``v1:`` and the SHA-256 of the canonical JSON (sorted keys, no blanks) without the hash annotation itself."""
-    annotations = obj.get("metadata", {}).get("annotations", {}) if isinstance(obj, dict) else {}
-    if labels.RESOURCE_HASH in annotations:
-        rest = {key: value for key, value in annotations.items() if key != labels.RESOURCE_HASH}
-        metadata = {key: value for key, value in obj["metadata"].items() if key != "annotations"}
-        if rest:
-            metadata["annotations"] = rest
-        obj = {**obj, "metadata": metadata}
+    if isinstance(obj, dict) and "annotations" in obj.get("metadata", {}):
+        metadata = dict(obj["metadata"])
+        rest = {key: value for key, value in metadata.pop("annotations").items() if key != labels.RESOURCE_HASH}
+        obj = {**obj, "metadata": {**metadata, "annotations": rest} if rest else metadata}
     return f"v1:{hashlib.sha256(_encode(obj)).hexdigest()}"
 
 
