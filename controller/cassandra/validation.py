@@ -51,7 +51,7 @@ def _cluster(cluster: K8ssandraCluster) -> Iterator[FieldProblem]:
         yield FieldProblem("spec.cassandra.serverType", "is unknown", f"use one of {', '.join(_SERVER_TYPES)}")
     if spec.secrets_provider not in _PROVIDERS:
         yield FieldProblem("spec.secretsProvider", "is unknown", f"use one of {', '.join(_PROVIDERS)}")
-    if not names.is_subdomain(superuser_secret_name(cluster)):
+    if cassandra.superuser_secret_ref and not names.is_subdomain(superuser_secret_name(cluster)):
         path = "spec.cassandra.superuserSecretRef.name"
         yield FieldProblem(path, "is no name of a Secret", "use lower-case letters, digits, - and .")
     yield from _duplicates(cassandra.datacenters)
@@ -147,7 +147,7 @@ def _racks(template: Template) -> Iterator[FieldProblem]:
             yield FieldProblem(f"{path}[{index}].name", "is too short", "use at least two characters", name)
     if len({rack.name for rack in racks}) < len(racks):
         yield FieldProblem(path, "has two racks of one name", "give every rack a name of its own", name)
-    if len(racks) > template.datacenter.size:
+    if len(racks) > template.datacenter.size > 0:
         message = "has more racks than the datacenter has pods"
         yield FieldProblem(path, message, "raise size or remove racks", name)
     for rack_name in [rack.name for rack in racks] or [names.DEFAULT_RACK]:
