@@ -28,8 +28,7 @@ class AddressPool:
             for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
                 if key not in spec and key in before and spec.get("type") != "ExternalName":
                     spec[key] = before[key]
-        kind = spec.setdefault("type", "ClusterIP")
-        if kind == "ExternalName":
+        if spec.get("type") == "ExternalName":
             return
         metadata = service["metadata"]
         key = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
@@ -44,8 +43,6 @@ class AddressPool:
             spec["clusterIPs"] = [spec["clusterIP"]]
         spec.setdefault("ipFamilies", ["IPv4"])
         spec.setdefault("ipFamilyPolicy", "SingleStack")
-        spec.setdefault("internalTrafficPolicy", "Cluster")
-        spec.setdefault("sessionAffinity", "None")
 
     def release(self, service: Json) -> None:
         """Take back the address of a Service that is gone."""

@@ -17,7 +17,7 @@ from controller.kube.resources import (
     SERVICES,
     Resource,
 )
-from controller.sandbox.apiserver import strategies
+from controller.sandbox.apiserver import strategies, workloads
 from controller.sandbox.apiserver.builtin import BUILTIN
 from controller.sandbox.apiserver.columns import COLUMNS
 from controller.sandbox.apiserver.crds import Definitions
@@ -66,11 +66,11 @@ def builtin_registry() -> Registry:
             _kind(NAMESPACES, strategies.Namespaces(), "ns", has_status=True),
             _kind(SECRETS, strategies.Secrets()),
             _kind(CONFIG_MAPS, strategies.ConfigMaps(), "cm"),
-            _kind(PODS, strategies.Pods(), "po", categories=everything, has_status=True),
-            _kind(SERVICES, strategies.Services(), "svc", categories=everything, has_status=True),
+            _kind(PODS, workloads.Pods(), "po", categories=everything, has_status=True),
+            _kind(SERVICES, workloads.Services(), "svc", categories=everything, has_status=True),
             _kind(SERVICE_ACCOUNTS, strategies.ServiceAccounts(), "sa"),
             _kind(EVENTS, strategies.Events(), "ev"),
-            _kind(ENDPOINT_SLICES, strategies.EndpointSlices()),
+            _kind(ENDPOINT_SLICES, workloads.EndpointSlices()),
             _kind(LEASES, strategies.Leases()),
             _kind(
                 CRDS,
@@ -84,8 +84,8 @@ def builtin_registry() -> Registry:
             _kind(ROLE_BINDINGS, strategies.Rbac()),
             _kind(CLUSTER_ROLES, strategies.Rbac()),
             _kind(CLUSTER_ROLE_BINDINGS, strategies.Rbac()),
-            _kind(DEPLOYMENTS, strategies.Workloads(), "deploy", categories=everything, has_status=True),
-            _kind(STATEFUL_SETS, strategies.Workloads(), "sts", categories=everything, has_status=True),
+            _kind(DEPLOYMENTS, workloads.Workloads(), "deploy", categories=everything, has_status=True),
+            _kind(STATEFUL_SETS, workloads.Workloads(), "sts", categories=everything, has_status=True),
             _kind(NETWORK_POLICIES, strategies.Generational(), "netpol"),
             _kind(
                 VALIDATING_WEBHOOKS,

@@ -53,7 +53,7 @@ class Core:
         return "".join(self.rng.choices(_SUFFIX_LETTERS, k=5))
 
     def context(self) -> Context:
-        return Context(self.now(), self.addresses.allocate)
+        return Context(self.addresses.allocate)
 
     def collection(self, kind: Kind) -> Collection:
         return self.storage.collection(kind.collection)

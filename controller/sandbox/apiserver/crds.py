@@ -46,13 +46,11 @@ class Definitions(Strategy):
     has_generation = True
 
     def prepare_create(self, obj: Json, context: Context) -> None:
-        obj["status"] = {"conditions": None, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": None}
-        self._default(obj)
+        obj["status"] = {"acceptedNames": {"plural": "", "kind": ""}}
         versions = _versions(obj)
         obj["status"]["storedVersions"] = [v.get("name") for v in versions if v.get("storage")]
 
     def prepare_update(self, obj: Json, old: Json, context: Context) -> None:
-        self._default(obj)
         status = obj["status"] = dict(obj.get("status") or {})
         stored = list(status.get("storedVersions") or ())
         for version in _versions(obj):
@@ -60,8 +58,7 @@ class Definitions(Strategy):
                 stored.append(version["name"])
         status["storedVersions"] = stored
 
-    @staticmethod
-    def _default(obj: Json) -> None:
+    def default(self, obj: Json, old: Json | None) -> None:
         spec = obj.setdefault("spec", {})
         names = spec.get("names")
         if isinstance(names, dict) and names.get("kind"):

@@ -153,8 +153,10 @@ def method_not_allowed() -> Failure:
     return Failure(405, "MethodNotAllowed", message, details={})
 
 
-def already_exists(resource: Resource, name: str) -> Failure:
+def already_exists(resource: Resource, name: str, *, being_deleted: bool = False) -> Failure:
     message = f'{resource.name} "{name}" already exists'
+    if being_deleted:
+        message = f"object is being deleted: {message}"
     return Failure(409, "AlreadyExists", message, details=_details(resource, name))
 
 

@@ -75,8 +75,14 @@ class WholeForm(_Base):
         return self._core.view_bytes(self._kind, version)
 
     def many(self, versions: Sequence[Version], metadata: Json) -> bytes:
-        head = {"kind": self._kind.list_kind, "apiVersion": self._kind.resource.api_version, "metadata": metadata}
-        return _with_items(head, [self.one(version) for version in versions])
+        resource = self._kind.resource
+        items = [self.one(version) for version in versions]
+        if not self._kind.custom:
+            # of a built-in kind the list says for all items what they are
+            same = encode({"apiVersion": resource.api_version, "kind": resource.kind})[:-1] + b","
+            items = [b"{" + item.removeprefix(same) if item.startswith(same) else item for item in items]
+        head = {"kind": self._kind.list_kind, "apiVersion": resource.api_version, "metadata": metadata}
+        return _with_items(head, items)
 
     def bookmark(self, metadata: Json) -> Json:
         resource = self._kind.resource

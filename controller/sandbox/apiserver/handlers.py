@@ -78,7 +78,7 @@ class Handlers:
             finalize = route.subresource == "finalize" and resource.name == NAMESPACES.name
             token = route.subresource == "token" and resource.name == SERVICE_ACCOUNTS.name
             if not (status or finalize or token):
-                raise PathNotFound
+                raise failures.not_found(resource, route.name) if kind.custom else PathNotFound
             allowed = {"get", "update", "patch", "apply"} if status else {"update"} if finalize else {"create"}
             if verb not in allowed:
                 raise failures.method_not_allowed()

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Callable
 from typing import Any, Final
 
-from controller.kube.resources import CONFIG_MAPS, CRDS, NAMESPACES, SECRETS, SERVICE_ACCOUNTS, SERVICES, Resource
+from controller.kube.resources import CRDS, NAMESPACES, SECRETS, SERVICE_ACCOUNTS, SERVICES
 from controller.sandbox.apiserver.accounts import Accounts
 from controller.sandbox.apiserver.core import Core, User
 from controller.sandbox.apiserver.crds import CLEANUP, accepted_status, condition, kinds_of
@@ -19,7 +19,6 @@ from controller.sandbox.apiserver.writer import Writer
 Json = dict[str, Any]
 
 SA_UID: Final = "kubernetes.io/service-account.uid"
-ROOT_CA: Final = "kube-root-ca.crt"
 INTERNAL: Final = WriteOptions(
     user=User("system:kube-controller-manager"), manager="kube-controller-manager", validation="Ignore"
 )
@@ -52,8 +51,6 @@ class Housekeeping:
                 self._dirty[name, version.key] = None
         elif name == SERVICES.name and event.type == "DELETED":
             self._core.addresses.release(version.decode())
-        elif name == CONFIG_MAPS.name and version.name == ROOT_CA:
-            self._dirty[NAMESPACES.name, version.namespace] = None
         if name == CRDS.name:
             self._define(event)
             self._dirty[name, version.key] = None
@@ -125,16 +122,10 @@ class Housekeeping:
         namespaces.put(obj)
 
     def _furnish(self, namespace: str) -> None:
-        """Every namespace has a default account and the CA."""
-        wanted: tuple[tuple[Resource, str, Json], ...] = (
-            (SERVICE_ACCOUNTS, "default", {}),
-            (CONFIG_MAPS, ROOT_CA, {"data": {"ca.crt": self._ca_pem().decode()}}),
-        )
-        for resource, name, content in wanted:
-            kind = self._core.registry.stored(resource.name)
-            if kind is None or self._core.find(kind, namespace, name) is not None:
-                continue
-            self._writer.create(kind, namespace, {"metadata": {"name": name}, **content}, INTERNAL)
+        """Every namespace has a default account."""
+        kind = self._core.registry.stored(SERVICE_ACCOUNTS.name)
+        if kind is not None and self._core.find(kind, namespace, "default") is None:
+            self._writer.create(kind, namespace, {"metadata": {"name": "default"}}, INTERNAL)
 
     # ── accounts and their tokens ───────────────────────────────────────────────────────────────────
 

@@ -33,7 +33,6 @@ class Column(msgspec.Struct, frozen=True):
 class Context(msgspec.Struct, frozen=True):
     """What a strategy may need besides the objects."""
 
-    now: str  # RFC 3339, whole seconds
     allocate: Callable[[Json, Json | None], None]  # gives a Service its cluster IP
 
 
@@ -46,6 +45,9 @@ class Strategy:
     has_generation = False
     name_rule: NameRule = staticmethod(subdomain_errors)
     field_labels: tuple[str, ...] = ()  # selectable fields beyond metadata.name and metadata.namespace
+
+    def default(self, obj: Json, old: Json | None) -> None:
+        """Set what stands for fields that were left out; belongs to who writes the object."""
 
     def prepare_create(self, obj: Json, context: Context) -> None:
         """Fill in what the server sets on creation."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from controller.sandbox.apiserver.failures import Failure, bad_request
+from controller.sandbox.apiserver.failures import Failure, bad_request, invalid, invalid_value
 from controller.sandbox.apiserver.kinds import Kind
 
 Json = dict[str, Any]
@@ -42,18 +42,26 @@ class _ObjectMeta(msgspec.Struct, rename="camel"):
 SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
 
 
-def identify(kind: Kind, obj: Any) -> Json:
-    """``obj`` as an object of ``kind`` with checked metadata; raises 400."""
+def identify(kind: Kind, obj: Any, *, patch: bool = False) -> Json:
+    """``obj`` as an object of ``kind`` with checked metadata; raises 400, or 422 when a ``patch`` changed the kind."""
     resource = kind.resource
     if not isinstance(obj, dict):
         raise malformed(kind, "json: cannot unmarshal a value that is no object")
-    api_version = obj.setdefault("apiVersion", resource.api_version)
+    for key, value in (("apiVersion", resource.api_version), ("kind", resource.kind)):
+        if kind.custom and not obj.get(key):
+            raise bad_request(f"Object '{key[0].upper()}{key[1:]}' is missing in the data")
+        if not obj.get(key):
+            obj[key] = value
+        if patch and obj[key] != value:
+            fault = invalid_value(key, obj[key], f"must be {value}")
+            raise invalid(resource.group, resource.kind, _name(obj), [fault])
+    api_version = obj["apiVersion"]
     if api_version != resource.api_version:
         raise bad_request(
             f"the API version in the data ({api_version}) does not match the expected API version "
             f"({resource.api_version})"
         )
-    if obj.setdefault("kind", resource.kind) != resource.kind:
+    if obj["kind"] != resource.kind:
         raise bad_request(
             f"{obj['kind']} in version {resource.version!r} cannot be handled as a {resource.kind}: the kind in the "
             f"data does not match the expected kind"
@@ -67,6 +75,11 @@ def identify(kind: Kind, obj: Any) -> Json:
         raise malformed(kind, f"metadata: {error}") from None
     _drop_empty(metadata)
     return obj
+
+
+def _name(obj: Json) -> str:
+    metadata = obj.get("metadata")
+    return str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
 
 
 def malformed(kind: Kind, why: str) -> Failure:

@@ -114,8 +114,8 @@ def _annotation_faults(annotations: Mapping[str, str]) -> list[Fault]:
 
 def _owner_faults(owners: list[Mapping[str, Any]]) -> list[Fault]:
     found: list[Fault] = []
-    for index, owner in enumerate(owners):
-        field = f"metadata.ownerReferences[{index}]"
+    field = "metadata.ownerReferences"  # the server does not say which
+    for owner in owners:
         for key, wire in (("apiVersion", "version"), ("kind", "kind"), ("name", "name"), ("uid", "uid")):
             if not owner.get(key):
                 value = owner.get(key, "")

@@ -113,6 +113,7 @@ class Patcher:
     ) -> Version:
         if subresource:
             raise failures.not_found(kind.resource, name)
+        applied["metadata"].pop("resourceVersion", None)  # only a UID keeps an apply from creating
         if uid := applied["metadata"].get("uid"):
             why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
             raise failures.conflict(kind.resource, name, why)

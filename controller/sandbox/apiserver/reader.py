@@ -129,7 +129,10 @@ class Reader:
     def watch(self, kind: Kind, namespace: str, options: ListOptions, form: Form, content_type: str) -> Watch:
         """An open watch; one from a version that was compacted away begins and ends with an ERROR event."""
         selector = self.selector(kind, options)
-        asked = options.version
+        try:
+            asked = options.version
+        except failures.Failure as failure:
+            raise failures.Failure(500, "", failure.message) from None
         collection = self._core.collection(kind)
         watch = Watch(
             collection,
@@ -141,6 +144,9 @@ class Reader:
             buffer=self.watch_buffer,
             bookmarks=options.bookmarks and self.bookmarks,
         )
+        if options.send_initial_events and asked > self._core.storage.rv:
+            watch.fail(failures.too_large_version(asked, self._core.storage.rv).status())
+            return watch
         if options.send_initial_events or (asked == 0 and options.send_initial_events is None):
             current = Snapshot(collection.keys, collection.objects, self._core.storage.rv)
             watch.begin(iter([*self._matching(collection, current, namespace, selector, "")]))
@@ -151,7 +157,7 @@ class Reader:
                 error = failures.expired(f"too old resource version: {asked} ({collection.floor})")
                 watch.fail(error.status())
                 return watch
-            watch.resume(collection.since(asked))
+            watch.resume(asked, collection.since(asked))
         timeout = options.timeout or WATCH_TIMEOUT * (1 + self._core.rng.random())
         watch.schedule(timeout=float(timeout), bookmark_every=lambda: self.bookmark_every)
         return watch

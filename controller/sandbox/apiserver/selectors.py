@@ -162,7 +162,7 @@ def _requirement(reader: _Reader) -> Requirement:
             reader.take()
             return Requirement(key, "notin", (_value(reader),))
         case "<" | ">":
-            return Requirement(key, "gt" if reader.take() == ">" else "lt", (_value(reader),))
+            return Requirement(key, "gt" if reader.take() == ">" else "lt", (_number(reader),))
         case "in" | "notin":
             operator: Operator = "in" if reader.take() == "in" else "notin"
             reader.expect("(")
@@ -174,6 +174,13 @@ def _requirement(reader: _Reader) -> Requirement:
             return Requirement(key, operator, tuple(values))
         case other:
             raise _unparsable(key, f"found '{other}', expected: in, notin, =, ==, !=, gt, lt")
+
+
+def _number(reader: _Reader) -> str:
+    value = _value(reader)
+    if not value.lstrip("-").isdecimal():
+        raise _unparsable(value, "for 'Gt', 'Lt' operators, the value must be an integer")
+    return value
 
 
 def _value(reader: _Reader) -> str:

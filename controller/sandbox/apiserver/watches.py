@@ -46,6 +46,7 @@ class Watch:
         self._selector = selector
         self._form = form
         self._buffer = buffer
+        self._after = 0  # events up to this resourceVersion are none of its business
         self._initial: Iterator[Version] = iter(())
         self._pending: deque[tuple[EventType, Event] | bytes] = deque()
         self._timers: list[asyncio.TimerHandle] = []
@@ -58,14 +59,15 @@ class Watch:
         """Send these versions as ADDED before anything else."""
         self._initial = initial
 
-    def resume(self, events: Iterator[Event]) -> None:
-        """Send what happened before the watch was opened."""
+    def resume(self, after: int, events: Iterator[Event]) -> None:
+        """Send what happened after a resourceVersion, which may be in the future."""
+        self._after = after
         for event in events:
             self._push(event)
 
     def _push(self, event: Event) -> None:
         version, previous = event.version, event.previous
-        if self._namespace and version.namespace != self._namespace:
+        if event.rv <= self._after or (self._namespace and version.namespace != self._namespace):
             return
         kind: EventType = event.type
         if not self._selector.everything:

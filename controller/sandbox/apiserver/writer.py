@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from controller.kube.resources import NAMESPACES
 from controller.sandbox.apiserver import failures
@@ -17,6 +17,7 @@ from controller.sandbox.apiserver.options import WriteOptions
 from controller.sandbox.apiserver.storage import Version, encode
 
 Json = dict[str, Any]
+_WRONG_TYPE: Final = "FieldValueTypeInvalid"
 Mutation = Callable[[Json], Json]
 
 
@@ -34,11 +35,14 @@ class Writer:
         """A new object. ``name``: from the path, of a PUT or apply; ``managed``: its managedFields are set already."""
         core, resource = self._core, kind.resource
         obj = identify(kind, body)
+        if kind.has_status and kind.custom:
+            obj.pop("status", None)
         metadata = obj["metadata"]
         self._place(kind, metadata, namespace, name)
         self._check_unknown(kind, obj, options)
         for key in SERVER_OWNED:
             metadata.pop(key, None)
+        self._default(kind, obj, None, patch=False)
         if not managed:
             self._track(kind, None, obj, "", options)
         if metadata.get("generateName") and not metadata.get("name"):
@@ -49,16 +53,13 @@ class Writer:
         metadata["creationTimestamp"] = core.now()
         if kind.strategy.has_generation:
             metadata["generation"] = 1
-        if kind.has_status and kind.custom:
-            obj.pop("status", None)
-        if kind.schema is not None:
-            kind.schema.default(obj)
         kind.strategy.prepare_create(obj, core.context())
         self._judge(kind, obj, kind.strategy.validate(obj))
         if "resourceVersion" in metadata:
             raise failures.Failure(500, "", "resourceVersion should not be set on objects to be created")
-        if core.find(kind, metadata.get("namespace", ""), metadata["name"]) is not None:
-            raise failures.already_exists(resource, metadata["name"])
+        found = core.find(kind, metadata.get("namespace", ""), metadata["name"])
+        if found is not None:
+            raise failures.already_exists(resource, metadata["name"], being_deleted=found.deleting)
         return self._commit(kind, obj, None, options)
 
     def _place(self, kind: Kind, metadata: Json, namespace: str, name: str) -> None:
@@ -113,7 +114,7 @@ class Writer:
         """
         core = self._core
         old = core.view(kind, live)
-        new = identify(kind, mutate(core.view(kind, live)))
+        new = identify(kind, mutate(core.view(kind, live)), patch=patch)
         metadata, before = new["metadata"], old["metadata"]
         self._place(kind, metadata, live.namespace, live.name)
         self._check_version(kind, live, metadata)
@@ -123,12 +124,12 @@ class Writer:
                 if key == "generation":
                     metadata[key] = before[key]
                 metadata.setdefault(key, before[key])
+        metadata["creationTimestamp"] = before["creationTimestamp"]
+        new = self._merge_subresource(kind, new, old, subresource)
+        self._default(kind, new, old, patch=patch)
         if not managed:
             self._track(kind, old, new, subresource, options)
-        metadata["resourceVersion"] = before["resourceVersion"]
-        new = self._merge_subresource(kind, new, old, subresource)
-        if kind.schema is not None:
-            kind.schema.default(new)
+        new["metadata"]["resourceVersion"] = before["resourceVersion"]
         if not subresource:
             kind.strategy.prepare_update(new, old, core.context())
         faults = [*kind.strategy.validate(new), *kind.strategy.validate_update(new, old)]
@@ -183,6 +184,22 @@ class Writer:
             reset=reset_fields(kind, subresource),
         )
 
+    def _default(self, kind: Kind, obj: Json, old: Json | None, *, patch: bool) -> None:
+        """Set defaults; a built-in kind whose fields have other types cannot be read at all."""
+        if kind.schema is None:
+            return
+        metadata = obj.pop("metadata")  # a struct of its own, with rules of its own
+        kind.schema.default(obj)
+        obj["metadata"] = metadata
+        if not kind.custom:
+            wrong = [e for e in kind.schema.validate(obj) if _unreadable(e)]
+            if wrong and patch:
+                fault = failures.invalid_value("patch", {}, f"{wrong[0].field}: {wrong[0].message}")
+                raise failures.invalid("", "", "", [fault])
+            if wrong:
+                raise malformed(kind, f"{wrong[0].field}: {wrong[0].message}")
+        kind.strategy.default(obj, old)
+
     # ── what both share ─────────────────────────────────────────────────────────────────────────────
 
     def _check_unknown(self, kind: Kind, obj: Json, options: WriteOptions, *, patch: bool = False) -> None:
@@ -211,7 +228,8 @@ class Writer:
         )
         faults += found
         if kind.schema is not None:
-            faults += kind.schema.validate(obj)
+            # a struct's nulls are the fields that it does not have
+            faults += [e for e in kind.schema.validate(obj) if kind.custom or e.reason != _WRONG_TYPE]
         if faults:
             raise failures.invalid(resource.group, resource.kind, obj["metadata"].get("name", ""), faults)
 
@@ -240,6 +258,11 @@ def reset_fields(kind: Kind, subresource: str) -> tuple[tuple[str, ...], ...]:
     if subresource == "status":
         return RESET_BY_STATUS if kind.custom else (("f:spec",),)
     return RESET_BY_MAIN if kind.has_status else ()
+
+
+def _unreadable(error: Fault) -> bool:
+    """Whether a value has a type that the struct's field cannot hold; null fits everywhere."""
+    return error.reason == _WRONG_TYPE and not error.message.endswith('"null"')
 
 
 def is_final(obj: Json) -> bool:
