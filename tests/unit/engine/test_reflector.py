@@ -418,6 +418,15 @@ async def test_watches_that_end_at_once_are_errors_with_growing_waits() -> None:
         assert phases == [Phase.SYNCING, Phase.LIVE, Phase.FAILING, Phase.LIVE]  # does not flap
 
 
+async def test_watches_that_are_dropped_at_once_fail_and_do_not_flap() -> None:
+    dropped: list[Arrival] = [(0.1, LOST)]
+    server = ScriptedServer(watches=[initial((70.0, END)), *[dropped] * 8])
+    async with running(server) as run:
+        await asyncio.sleep(300)
+        assert run.reflector.counters.restarts["connection_lost"] == 8
+        assert [state.phase for state in run.states] == [Phase.SYNCING, Phase.LIVE, Phase.FAILING]
+
+
 async def test_watches_that_end_at_once_after_a_change_do_not_make_a_hot_loop() -> None:
     short = [[(0.0, [modified("a", 11 + number)]), (0.0, END)] for number in range(1000)]
     server = ScriptedServer(watches=[initial((70.0, END)), *short])
