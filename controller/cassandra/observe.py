@@ -25,11 +25,11 @@ NEEDED: Final = (CASSANDRA_DATACENTERS, CONFIG_MAPS, ENDPOINT_SLICES, PODS, SECR
 MEMO_SIZE: Final = 1024  # renderings kept
 
 
-class _PodStatus(msgspec.Struct, rename="camel"):
+class _PodStatus(msgspec.Struct, frozen=True):
     pod_ip: str = msgspec.field(default="", name="podIP")
 
 
-class _Pod(msgspec.Struct):
+class _Pod(msgspec.Struct, frozen=True):
     status: _PodStatus = _PodStatus()
 
 
