@@ -11,7 +11,7 @@ import msgspec
 from controller.fleet.object_names import distinct_name, is_object_name, object_name
 from controller.fleet.proof import Connect, Proven, prove
 from controller.fleet.service_account import AccountToken, bound_token, secret_token
-from controller.fleet.types import CLIENT_CONFIGS
+from controller.fleet.types import CLIENT_CONFIGS, ClientConfig, ClientConfigSpec
 from controller.fleet.wish import RegistrationError, Wish
 from controller.kube import kubeconfig, server_url
 from controller.kube.access import Access
@@ -92,19 +92,6 @@ async def register(
 # ── the place in the control plane ──────────────────────────────────────────────────────────────────
 
 
-class _Reference(msgspec.Struct):
-    name: str = ""
-
-
-class _Spec(msgspec.Struct, rename="camel"):
-    context_name: str = ""
-    kube_config_secret: _Reference = msgspec.field(default_factory=_Reference)
-
-
-class _ClientConfig(msgspec.Struct):
-    spec: _Spec = msgspec.field(default_factory=_Spec)
-
-
 class _Metadata(msgspec.Struct):
     annotations: dict[str, str] | None = None
 
@@ -121,7 +108,7 @@ class _Place(msgspec.Struct):
     name: str
     secret: str
     found: Object | None = None
-    spec: _Spec | None = None
+    spec: ClientConfigSpec | None = None
     found_secret: Object | None = None
 
 
@@ -169,11 +156,11 @@ async def _find_place(target: Client | None, wish: Wish) -> _Place:
     return place
 
 
-def _spec(obj: Object) -> _Spec:
+def _spec(obj: Object) -> ClientConfigSpec:
     try:
-        return obj.decode(_ClientConfig).spec
+        return obj.decode(ClientConfig).spec
     except KubeError:  # somebody's broken ClientConfig is not ours
-        return _Spec()
+        return ClientConfigSpec()
 
 
 # ── writing ─────────────────────────────────────────────────────────────────────────────────────────
