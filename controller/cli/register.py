@@ -12,6 +12,7 @@ import yaml
 from controller.fleet.registration import Registration, Wish
 from controller.fleet.registration import register as register_cluster
 from controller.kube.access import Access
+from controller.kube.addresses import Resolver
 from controller.kube.aiohttp_transport import AiohttpTransport
 from controller.kube.client import Client
 from controller.kube.credentials import Credentials, StaticCredentials
@@ -123,7 +124,7 @@ async def _register(source: tuple[str, str], target: tuple[str, str], options: d
 
 
 def _client(credentials: Credentials) -> Client:
-    return Client(AiohttpTransport(credentials))
+    return Client(AiohttpTransport(credentials, resolver=Resolver()))
 
 
 def _connect(access: Access) -> Client:

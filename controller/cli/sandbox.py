@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random, SystemRandom
@@ -131,7 +131,7 @@ class _Sandbox:
                 lambda access: Client(AiohttpTransport(StaticCredentials(access))),
                 rng=self._rng,
             )
-            stack.push_async_callback(world.close)
+            stack.push_async_callback(_shielded, world.close)
             await world.prepare()
             _introduce(place, endpoints, controller=self._controller)
             async with anyio.create_task_group() as group:
@@ -190,6 +190,12 @@ class _Sandbox:
             async for _ in signals:
                 group.cancel_scope.cancel()
                 return
+
+
+async def _shielded(close: Callable[[], Awaitable[None]]) -> None:
+    """Close something even though everything around is being cancelled."""
+    with anyio.CancelScope(shield=True):
+        await close()
 
 
 def _access(endpoint: Endpoint) -> Access:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Annotated, Final
 
+import anyio
 import msgspec
 
 from controller.engine.backoff import Backoff
@@ -111,7 +112,8 @@ class Connection:
                 except TimeoutError:
                     pass
         finally:
-            await self._drop()
+            with anyio.CancelScope(shield=True):  # closing sockets takes loop turns that a cancelled task does not get
+                await self._drop()
 
     # ── the Secret ──────────────────────────────────────────────────────────────────────────────────
 

@@ -26,7 +26,9 @@ def configure(log_format: LogFormat, level: LogLevel, stream: TextIO | None = No
             structlog.processors.JSONRenderer(serializer=_encode),
         ]
     else:
-        processors.append(structlog.dev.ConsoleRenderer(colors=out.isatty()))
+        # Not the default formatter: with rich installed it prints local variables, and credentials are among them.
+        formatter = structlog.dev.plain_traceback
+        processors.append(structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=formatter))
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
