@@ -24,7 +24,7 @@ from controller.fleet.types import CLIENT_CONFIGS, ClientConfig
 from controller.kube import kubeconfig
 from controller.kube.access import Access
 from controller.kube.client import Client
-from controller.kube.errors import ConnectFailed, KubeError, NotFound, TLSFailed
+from controller.kube.errors import Conflict, ConnectFailed, KubeError, NotFound, TLSFailed
 from controller.kube.resources import CRDS, NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 from controller.kube.transport import LineStream, Request, Response
 from controller.sandbox.apiserver import ApiServer, Fault, InProcessTransport
@@ -358,12 +358,20 @@ async def test_one_context_has_one_client_config(world: World) -> None:
 
 async def test_a_secret_that_changed_meanwhile_is_not_overwritten(world: World) -> None:
     await world.register()
-    patch = {"data": {"kubeconfig": "eA=="}}
-    await world.target.patch(SECRETS, NAMESPACE, "kind-k8ssandra-1-config", patch, kind="merge")
-    fault = Fault(verb="patch", resource="secrets", status=409, reason="Conflict")
-    world.target_server.faults.add(fault)
-    with pytest.raises(KubeError, match="409"):
-        await world.register()
+    world.servers["https://10.0.0.2:6443"] = world.source_server
+    meddling = {"data": {"kubeconfig": "eA=="}}
+
+    class Meddler(Network):
+        async def request(self, request: Request) -> Response:
+            await world.target.patch(SECRETS, NAMESPACE, "kind-k8ssandra-1-config", meddling, kind="merge")
+            return await super().request(request)
+
+    wish = msgspec.structs.replace(world.wish, server="https://10.0.0.2:6443")
+    with pytest.raises(Conflict):
+        await register(
+            world.source, world.access, world.target, wish, lambda access: Client(Meddler(world.servers, access))
+        )
+    assert (await world.secret())["data"] == meddling["data"]
 
 
 async def test_an_immutable_secret_is_said(world: World) -> None:

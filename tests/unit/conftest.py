@@ -1,4 +1,4 @@
-"""What the tests of this room share."""
+"""What all unit tests share."""
 
 from __future__ import annotations
 
