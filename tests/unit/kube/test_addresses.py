@@ -75,9 +75,7 @@ def test_a_network_opens_only_what_it_names(expected: bool, ip: str, network: st
 
 
 def test_the_error_names_host_address_and_way_out() -> None:
-    with pytest.raises(
-        AddressNotAllowed, match=r"^api.example is at 127.0.0.1, a loopback .*-cidr"
-    ):
+    with pytest.raises(AddressNotAllowed, match=r"^api.example is at 127.0.0.1, a loopback .*-cidr"):
         AddressPolicy().check("127.0.0.1", "api.example")
     with pytest.raises(AddressNotAllowed, match=r"^127.0.0.1 a loopback"):
         AddressPolicy().check("127.0.0.1", "127.0.0.1")

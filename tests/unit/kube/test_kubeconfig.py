@@ -231,7 +231,20 @@ def test_broken_structure_is_refused(expected: tuple[str, str], changed: dict[st
 @pytest.mark.parametrize(
     ("reason", "server"),
     [
-        *((MALFORMED, s) for s in (None, 6443, "", " ", "api.example:6443", "https://", "https:///x", "https:api", "file:///etc/passwd")),
+        *(
+            (MALFORMED, s)
+            for s in (
+                None,
+                6443,
+                "",
+                " ",
+                "api.example:6443",
+                "https://",
+                "https:///x",
+                "https:api",
+                "file:///etc/passwd",
+            )
+        ),
         *((MALFORMED, s) for s in ("https://a b", "https://a\r\nx: y", "https://a\x00", "https://api:0")),
         *((MALFORMED, s) for s in ("https://api:99999", "https://api:6443x", "https://api:", "https://[::1")),
         *((MALFORMED, s) for s in ("https://[fe80::1%eth0]", "https://::1", "https://-a.example", "https://a..b")),
