@@ -43,8 +43,8 @@ def tokens(partitioner: Partitioner, counts: Sequence[int]) -> list[list[int]]:
 def token_config_maps(templates: Sequence[Template]) -> list[dict[str, Any]]:
     """The ConfigMap of each datacenter, in the order of the specification; [] when there are to be none.
 
-    There are some when every datacenter has fewer than 16 tokens a node, all have the same partitioner, and no
-    user gives a ConfigMap of their own.
+    There are some when every datacenter has fewer than 16 tokens a node, all have the same partitioner, no user
+    gives a ConfigMap of their own, and no token would be given twice.
     """
     settings = [_settings(template) for template in templates]
     known = [setting for setting in settings if setting is not None]
@@ -52,6 +52,8 @@ def token_config_maps(templates: Sequence[Template]) -> list[dict[str, Any]]:
         return []
     partitioner = known[0][0]
     spread = tokens(partitioner, [number * factor for _, number, factor in known])
+    if len({token for ring in spread for token in ring}) < sum(map(len, spread)):
+        return []
     return [
         _config_map(template, ring, factor)
         for template, ring, (_, _, factor) in zip(templates, spread, known, strict=True)
