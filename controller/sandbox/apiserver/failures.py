@@ -148,6 +148,11 @@ def not_found(resource: Resource, name: str) -> Failure:
     return Failure(404, "NotFound", f'{resource.name} "{name}" not found', details=_details(resource, name))
 
 
+def no_such_resource() -> Failure:
+    message = "the server could not find the requested resource"
+    return Failure(404, "NotFound", message, details={})
+
+
 def method_not_allowed() -> Failure:
     message = "the server does not allow this method on the requested resource"
     return Failure(405, "MethodNotAllowed", message, details={})

@@ -194,6 +194,4 @@ def negotiate(core: Core, kind: Kind, accept: str, include: str, *, listing: boo
             return TableForm(core, kind, include or "Metadata"), JSON
         if shape == ("PartialObjectMetadataList" if listing else "PartialObjectMetadata"):
             return MetadataForm(core, kind), JSON
-    if "application/yaml" in accept or "application/vnd.kubernetes.protobuf" not in accept:
-        raise failures.not_acceptable()
-    return WholeForm(core, kind), JSON
+    raise failures.not_acceptable()

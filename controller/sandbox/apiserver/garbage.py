@@ -157,6 +157,6 @@ class Garbage:
             obj["metadata"].pop("finalizers", None)
         collection = self._core.collection(kind)
         if is_final(obj):
-            collection.remove(version.key, obj)
+            collection.remove(version.key)
         else:
             collection.put(obj)

@@ -12,7 +12,7 @@ from controller.sandbox.apiserver import failures
 from controller.sandbox.apiserver.accounts import Accounts
 from controller.sandbox.apiserver.bodies import JSON, decoded, header
 from controller.sandbox.apiserver.core import Core, User
-from controller.sandbox.apiserver.failures import PathNotFound, bad_request
+from controller.sandbox.apiserver.failures import bad_request
 from controller.sandbox.apiserver.forms import negotiate
 from controller.sandbox.apiserver.kinds import Kind
 from controller.sandbox.apiserver.options import (
@@ -36,7 +36,7 @@ BODY_CAP = 3 * 1024 * 1024  # bytes of a request's body, as kube-apiserver
 
 
 class Handlers:
-    """Answers requests to kinds. Every method raises ``Failure`` or ``PathNotFound``."""
+    """Answers requests to kinds. Every method raises ``Failure``."""
 
     def __init__(self, core: Core, reader: Reader, writer: Writer, remover: Remover, accounts: Accounts) -> None:
         self._core = core
@@ -78,14 +78,14 @@ class Handlers:
             finalize = route.subresource == "finalize" and resource.name == NAMESPACES.name
             token = route.subresource == "token" and resource.name == SERVICE_ACCOUNTS.name
             if not (status or finalize or token):
-                raise failures.not_found(resource, route.name) if kind.custom else PathNotFound
+                raise failures.not_found(resource, route.name) if kind.custom else failures.no_such_resource()
             allowed = {"get", "update", "patch", "apply"} if status else {"update"} if finalize else {"create"}
             if verb not in allowed:
                 raise failures.method_not_allowed()
         elif (verb == "create" and route.name) or (verb in ("update", "patch", "apply") and not route.name):
             raise failures.method_not_allowed()
         if resource.namespaced and not route.namespace and (route.name or verb not in ("list", "watch")):
-            raise PathNotFound if route.name else failures.method_not_allowed()
+            raise failures.no_such_resource() if route.name else failures.method_not_allowed()
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -115,7 +115,7 @@ class Handlers:
     def _create(self, route: Route, request: Request, user: User) -> Response:
         kind = route.kind
         options = write_options(request, user)
-        body = decoded(request)
+        body = decoded(request, options.validation, options.warnings)
         if route.subresource == "token":
             account = self._core.need(kind, route.namespace, route.name)
             return _response(201, encode(self._accounts.request_token(kind, account, body)))
@@ -133,7 +133,7 @@ class Handlers:
     def _update(self, route: Route, request: Request, user: User) -> Response:
         kind = route.kind
         options = write_options(request, user)
-        body = decoded(request)
+        body = decoded(request, options.validation, options.warnings)
         live = self._core.find(kind, route.namespace, route.name)
         if live is None:
             if route.subresource or not kind.strategy.create_on_update:
@@ -157,7 +157,8 @@ class Handlers:
         obj = live.decode()
         obj["spec"] = {"finalizers": found} if (found := (body.get("spec") or {}).get("finalizers")) else {}
         if live.deleting and is_final(obj):
-            return namespaces.remove(live.key, obj)
+            namespaces.remove(live.key)
+            return live
         return namespaces.put(obj)
 
     def _patch(self, route: Route, request: Request, user: User) -> Response:

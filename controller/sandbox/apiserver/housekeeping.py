@@ -108,7 +108,7 @@ class Housekeeping:
             if obj["spec"] != (namespace.decode().get("spec") or {}):
                 namespaces.put(obj)
             return
-        namespaces.remove(namespace.key, obj)
+        namespaces.remove(namespace.key)
 
     def _say_content_remains(self, namespaces: Collection, namespace: Version, obj: Json) -> None:
         status = obj.setdefault("status", {})
@@ -222,4 +222,4 @@ class Housekeeping:
             if obj["metadata"]["finalizers"]:
                 definitions.put(obj)
             else:
-                definitions.remove(definition.key, obj)
+                definitions.remove(definition.key)

@@ -46,6 +46,10 @@ class Strategy:
     name_rule: NameRule = staticmethod(subdomain_errors)
     field_labels: tuple[str, ...] = ()  # selectable fields beyond metadata.name and metadata.namespace
 
+    def unreadable(self, obj: Json) -> list[Fault]:
+        """What keeps a value from being read into the kind's struct at all."""
+        return []
+
     def default(self, obj: Json, old: Json | None) -> None:
         """Set what stands for fields that were left out; belongs to who writes the object."""
 

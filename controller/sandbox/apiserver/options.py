@@ -51,7 +51,7 @@ class WriteOptions(msgspec.Struct, frozen=True, kw_only=True):
     manager: str
     manager_given: bool = False
     dry_run: bool = False
-    validation: str = "Warn"
+    validation: str = ""  # Strict, Warn or Ignore; "" warns of unknown fields only
     force: bool | None = None
     warnings: list[str] = []
 
@@ -135,8 +135,8 @@ def write_options(request: Request, user: User) -> WriteOptions:
         faults.append(failures.too_long("fieldManager", 128))
     if not given.isprintable():
         faults.append(failures.invalid_value("fieldManager", given, "should only contain printable characters"))
-    validation = query.get("fieldValidation", "") or "Warn"
-    if validation not in ("Strict", "Warn", "Ignore"):
+    validation = query.get("fieldValidation", "")
+    if validation not in ("", "Strict", "Warn", "Ignore"):
         faults.append(unsupported("fieldValidation", validation, ("Ignore", "Strict", "Warn")))
     if query.get("dryRun", "All") != "All":
         faults.append(unsupported("dryRun", [query["dryRun"]], ("All",)))

@@ -71,8 +71,7 @@ class Remover:
         if is_final(obj):
             if options.dry_run:
                 return Deletion(live, gone=True)
-            # an object that nothing held goes as it was: no mark of deletion is ever seen on it
-            return Deletion(collection.remove(live.key, ordered(obj) if live.deleting else None), gone=True)
+            return Deletion(collection.remove(live.key), gone=True)
         after = (finalizers, True, metadata.get("deletionGracePeriodSeconds"))
         if after == before or options.dry_run:
             return Deletion(live, gone=False)

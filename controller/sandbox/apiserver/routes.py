@@ -8,7 +8,7 @@ import msgspec
 
 from controller.kube.transport import Request
 from controller.sandbox.apiserver.bodies import header
-from controller.sandbox.apiserver.failures import PathNotFound
+from controller.sandbox.apiserver.failures import no_such_resource
 from controller.sandbox.apiserver.faults import Subject
 from controller.sandbox.apiserver.kinds import Kind, Registry
 from controller.sandbox.apiserver.patches import APPLY
@@ -37,7 +37,7 @@ class Virtual(msgspec.Struct, frozen=True):
 def resolve(registry: Registry, request: Request) -> Route | Virtual | None:
     """The route of a request under ``/api/v1`` or ``/apis/<group>/<version>``, None for any other path.
 
-    Raises ``PathNotFound`` for a kind that is not served.
+    Raises 404 for a kind that is not served.
     """
     parts = [unquote(part) for part in request.path.strip("/").split("/")]
     if parts[:2] == ["api", "v1"] and len(parts) > 2:
@@ -53,13 +53,13 @@ def resolve(registry: Registry, request: Request) -> Route | Virtual | None:
     if rest[0] == "namespaces" and len(rest) > 2 and not (not group and rest[2] in ("status", "finalize")):
         namespace, rest = rest[1], rest[2:]
     if len(rest) > 3:
-        raise PathNotFound
+        raise no_such_resource()
     plural, name, subresource = (*rest, "", "")[:3]
     if group in ("authentication.k8s.io", "authorization.k8s.io"):
         return Virtual(group, plural, Subject(_WRITES.get(request.method, "get"), f"{plural}.{group}"))
     kind = registry.at(group, version, plural)
     if kind is None or not kind.served or (namespace and not kind.resource.namespaced):
-        raise PathNotFound
+        raise no_such_resource()
     verb = "watch" if watching else _verb(request, name)
     return Route(kind, namespace, name, subresource, Subject(verb, kind.collection, namespace, name, subresource))
 

@@ -12,9 +12,9 @@ import trustme
 from controller.engine.clock import Clock, SystemClock
 from controller.kube.resources import NAMESPACES
 from controller.kube.transport import Request, Response
-from controller.sandbox.apiserver import accounts as reviews
-from controller.sandbox.apiserver import failures
+from controller.sandbox.apiserver import failures, reviews
 from controller.sandbox.apiserver.accounts import Accounts
+from controller.sandbox.apiserver.authorization import Authorization
 from controller.sandbox.apiserver.bodies import decoded, header
 from controller.sandbox.apiserver.catalog import builtin_registry
 from controller.sandbox.apiserver.core import ANONYMOUS, Core, User
@@ -33,7 +33,6 @@ from controller.sandbox.apiserver.writer import Writer
 
 Json = dict[str, Any]
 
-_OPEN: Final = ("/healthz", "/livez", "/readyz", "/version")  # for everybody
 _READS: Final = frozenset({"", "get", "list", "watch"})
 
 
@@ -43,7 +42,8 @@ class ApiServer:
     ``clock`` is the wall clock, ``rng`` the source of UIDs, names and tokens. ``settle_delay``: seconds (of the
     event loop) after a write until garbage collection and the other controllers act on it; None: only when
     ``step`` is called. ``history``: events per kind that a watch can resume over. ``authority``: the CA of its
-    certificates, made when it is first needed.
+    certificates, made when it is first needed. ``rbac``: users other than the admin may do what roles allow them,
+    not everything.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class ApiServer:
         settle_delay: float | None = 0.0,
         history: int = HISTORY,
         authority: trustme.CA | None = None,
+        rbac: bool = False,
     ) -> None:
         self.name = name
         self.settle_delay = settle_delay
@@ -70,6 +71,7 @@ class ApiServer:
         self._authority = authority
         writer, self._remover = Writer(self.core), Remover(self.core)
         self.accounts = Accounts(self.core)
+        self.authorization = Authorization(self.core, enforced=rbac)
         self._handlers = Handlers(self.core, self.reader, writer, self._remover, self.accounts)
         for kind in self.core.registry:
             self.core.collection(kind).describe(kind.strategy.fields, kind)
@@ -111,7 +113,7 @@ class ApiServer:
         """What a request is about, without judging it."""
         try:
             route = resolve(self.core.registry, request)
-        except PathNotFound:
+        except Failure:
             return Subject("")
         return route.subject if route is not None else Subject("")
 
@@ -124,9 +126,8 @@ class ApiServer:
             if token and found is None:
                 raise failures.unauthorized()
             user = found or ANONYMOUS
-            if user is ANONYMOUS and not request.path.startswith(_OPEN):
-                raise failures.unauthorized()
             subject = self.subject(request)
+            self.authorization.check(user, subject, request)
             answer = self._answer(request, user)
         except Failure as failure:
             answer = refusal(failure)
@@ -163,8 +164,8 @@ class ApiServer:
         body = decoded(request)
         made: dict[str, Callable[[], Json]] = {
             "selfsubjectreviews": lambda: reviews.self_review(user, self.core.now()),
-            "selfsubjectaccessreviews": lambda: reviews.access_review(body),
-            "selfsubjectrulesreviews": lambda: reviews.rules_review(body),
+            "selfsubjectaccessreviews": lambda: reviews.access_review(body, user, self.authorization),
+            "selfsubjectrulesreviews": lambda: reviews.rules_review(body, user, self.authorization),
             "tokenreviews": lambda: reviews.token_review(self.accounts, body),
         }
         if route.plural not in made:

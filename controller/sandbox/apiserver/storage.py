@@ -140,12 +140,12 @@ class Collection:
         self._append(Event("MODIFIED" if previous else "ADDED", version, previous))
         return version
 
-    def remove(self, key: str, last: Json | None = None) -> Version:
-        """Delete; ``last``: the final state, when it differs from what is stored."""
+    def remove(self, key: str) -> Version:
+        """Delete; the version returned is the one that was stored, at the deletion's resourceVersion."""
         previous = self.objects.pop(key)
         del self.keys[bisect_left(self.keys, key)]
         rv = self.storage.next_rv()
-        version = Version(last or previous.decode(), rv, previous.fields, previous.origin)
+        version = Version(previous.decode(), rv, previous.fields, previous.origin)
         self._append(Event("DELETED", version, previous))
         return version
 

@@ -71,10 +71,24 @@ class Namespaces(Strategy):
         return {"status.phase": (obj.get("status") or {}).get("phase", ""), "name": obj["metadata"]["name"]}
 
 
+def _not_base64(obj: Json, field: str) -> list[Fault]:
+    """Values that should be bytes; the value itself is never said."""
+    found: list[Fault] = []
+    for key, value in (obj.get(field) or {}).items():
+        try:
+            base64.b64decode(value or "", validate=True)
+        except (binascii.Error, ValueError, TypeError):
+            found.append(invalid_value(f"{field}[{key}]", "<redacted>", "illegal base64 data"))
+    return found
+
+
 class Secrets(Strategy):
     """Secrets: base64 data, a type that stays, and perhaps data that stays."""
 
     field_labels = ("type",)
+
+    def unreadable(self, obj: Json) -> list[Fault]:
+        return _not_base64(obj, "data")
 
     def default(self, obj: Json, old: Json | None) -> None:
         if not obj.get("type"):
@@ -90,10 +104,7 @@ class Secrets(Strategy):
         size = 0
         for key, value in data.items():
             found += _key_faults("data", key)
-            try:
-                size += len(base64.b64decode(value or "", validate=True))
-            except (binascii.Error, ValueError, TypeError):
-                found.append(invalid_value(f"data[{key}]", "<redacted>", "illegal base64 data"))
+            size += len(base64.b64decode(value or ""))
         if size > SECRET_CAP:
             found.append(too_long("data", SECRET_CAP))
         for key in _REQUIRED_KEYS.get(obj.get("type", ""), ()):
@@ -130,6 +141,9 @@ def immutable_faults(obj: Json, old: Json, keys: tuple[str, ...]) -> list[Fault]
 class ConfigMaps(Strategy):
     """ConfigMaps: text and binary values under keys that are file names."""
 
+    def unreadable(self, obj: Json) -> list[Fault]:
+        return _not_base64(obj, "binaryData")
+
     def validate(self, obj: Json) -> list[Fault]:
         found: list[Fault] = []
         texts, binaries = obj.get("data") or {}, obj.get("binaryData") or {}
@@ -140,10 +154,7 @@ class ConfigMaps(Strategy):
                 found.append(invalid_value(f"data[{key}]", key, "duplicate of key present in binaryData"))
         for key, value in binaries.items():
             found += _key_faults("binaryData", key)
-            try:
-                size += len(base64.b64decode(value, validate=True))
-            except (binascii.Error, ValueError, TypeError):
-                found.append(invalid_value(f"binaryData[{key}]", "<redacted>", "illegal base64 data"))
+            size += len(base64.b64decode(value or ""))
         if size > SECRET_CAP:
             found.append(too_long("", SECRET_CAP))
         return found
@@ -165,10 +176,21 @@ class Leases(Strategy):
     unconditional_update = False
     create_on_update = True
 
+    def validate(self, obj: Json) -> list[Fault]:
+        spec = obj.get("spec") or {}
+        found: list[Fault] = []
+        seconds, transitions = spec.get("leaseDurationSeconds"), spec.get("leaseTransitions")
+        if seconds is not None and seconds <= 0:
+            found.append(invalid_value("spec.leaseDurationSeconds", seconds, "must be greater than 0"))
+        if transitions is not None and transitions < 0:
+            found.append(invalid_value("spec.leaseTransitions", transitions, "must be greater than or equal to 0"))
+        return found
+
 
 class Events(Strategy):
     """Events: selectable by the object that they are about."""
 
+    name_rule = staticmethod(segment_errors)
     create_on_update = True
     field_labels = (
         "involvedObject.kind",

@@ -192,7 +192,7 @@ class Writer:
         kind.schema.default(obj)
         obj["metadata"] = metadata
         if not kind.custom:
-            wrong = [e for e in kind.schema.validate(obj) if _unreadable(e)]
+            wrong = [e for e in kind.schema.validate(obj) if _unreadable(e)] or kind.strategy.unreadable(obj)
             if wrong and patch:
                 fault = failures.invalid_value("patch", {}, f"{wrong[0].field}: {wrong[0].message}")
                 raise failures.invalid("", "", "", [fault])
@@ -210,7 +210,7 @@ class Writer:
         if not dropped or options.validation == "Ignore":
             return
         texts = [f'unknown field "{path}"' for path in dropped]
-        if options.validation == "Warn":
+        if options.validation != "Strict":
             options.warnings.extend(texts)
             return
         sentence = f"strict decoding error: {', '.join(texts)}"
@@ -249,7 +249,8 @@ class Writer:
         if options.dry_run:
             return _unstored(obj, live, stored)
         if live is not None and live.deleting and is_final(obj):
-            return collection.remove(live.key, obj)
+            gone = collection.remove(live.key)
+            return Version(obj, gone.rv, gone.fields, stored)
         return collection.put(obj)
 
 
