@@ -35,8 +35,9 @@ class Plane(msgspec.Struct):
 class World:
     """A control plane and data planes. ``connect`` makes a client; every client is closed by ``close``.
 
-    ``accounts`` are manifests of a data plane's account and roles; by default only the account. ``control_crds``:
-    the definitions of the control plane's kinds, by default our own.
+    ``namespace``: of the ClientConfigs, and of the accounts in the data planes. ``accounts``: manifests of a data
+    plane's account and roles, by default only the account; ``control_accounts``: those of the control plane.
+    ``control_crds``: the definitions of the control plane's kinds, by default our own.
     """
 
     def __init__(
@@ -47,13 +48,17 @@ class World:
         *,
         rng: Random,
         clock: Clock | None = None,
+        namespace: str = NAMESPACE,
         accounts: Sequence[Mapping[str, Any]] | None = None,
+        control_accounts: Sequence[Mapping[str, Any]] = (),
         control_crds: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
         self._connect = connect
         self._rng = rng
         self._clock = clock or SystemClock()
+        self.namespace: Final = namespace
         self._accounts = accounts if accounts is not None else [_account()]
+        self._control_accounts = control_accounts
         self._control_crds = control_crds if control_crds is not None else list(definitions().values())
         self.control: Final = Plane("", control, connect(control))
         self.planes: Final = {context: Plane(context, access, connect(access)) for context, access in planes.items()}
@@ -72,12 +77,12 @@ class World:
         """Register one data plane, with the code of the command ``register``."""
         wish = Wish(
             context=plane.context,
-            namespace=NAMESPACE,
+            namespace=self.namespace,
             service_account=ACCOUNT,
-            source_namespace=NAMESPACE,
+            source_namespace=self.namespace,
             name=name,
         )
-        return await register(plane.client, plane.access, self.control.client, wish, self._connect_once)
+        return await register(plane.client, plane.access, self.control.client, wish, self._connect)
 
     async def operate(self, ready_after: float) -> None:
         """Run a simulated cass-operator in every data plane, until cancelled."""
@@ -94,22 +99,19 @@ class World:
 
     async def _prepare_control(self) -> None:
         applier = Applier(self.control.client)
-        await applier.apply(_namespace())
+        await applier.apply(self._namespace_manifest())
         await applier.apply_all(self._control_crds)
+        await applier.apply_all(self._control_accounts, namespace=self.namespace)
 
     async def _prepare_data(self, plane: Plane) -> None:
         applier = Applier(plane.client)
-        await applier.apply(_namespace())
+        await applier.apply(self._namespace_manifest())
         await applier.apply_all(data_plane_crds())
-        await applier.apply_all(self._accounts, namespace=NAMESPACE)
+        await applier.apply_all(self._accounts, namespace=self.namespace)
 
-    def _connect_once(self, access: Access) -> Client:
-        return self._connect(access)
-
-
-def _namespace() -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    def _namespace_manifest(self) -> dict[str, Any]:
+        return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
 
 
 def _account() -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": NAMESPACE}}
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT}}
