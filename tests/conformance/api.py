@@ -133,9 +133,7 @@ class Api:
     def path(self, kind: Resource, name: str = "", subresource: str = "", *, namespace: str | None = None) -> str:
         return kind.path(self.namespace if namespace is None else namespace, name, subresource)
 
-    async def get(
-        self, kind: Resource, name: str, subresource: str = "", *, accept: str = "", **query: str
-    ) -> Answer:
+    async def get(self, kind: Resource, name: str, subresource: str = "", *, accept: str = "", **query: str) -> Answer:
         return await self.call("GET", self.path(kind, name, subresource), accept=accept, query=query)
 
     async def list(self, kind: Resource, *, namespace: str | None = None, accept: str = "", **query: str) -> Answer:
@@ -162,7 +160,14 @@ class Api:
         return await self.call("PATCH", path, patch, content=PATCHES[how], query=query)
 
     async def apply(
-        self, kind: Resource, obj: Json, manager: str = "us", *, force: bool = False, subresource: str = "", **query: str
+        self,
+        kind: Resource,
+        obj: Json,
+        manager: str = "us",
+        *,
+        force: bool = False,
+        subresource: str = "",
+        **query: str,
     ) -> Answer:
         """Server-side apply; kind and apiVersion are added."""
         full = {"apiVersion": kind.api_version, "kind": kind.kind, **obj}

@@ -25,7 +25,13 @@ def crd(kind: Resource, schema: Json, **version: Any) -> Json:
             "scope": "Namespaced" if kind.namespaced else "Cluster",
             "names": {"kind": kind.kind, "plural": kind.plural, "singular": kind.kind.lower()},
             "versions": [
-                {"name": kind.version, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}, **version}
+                {
+                    "name": kind.version,
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": schema},
+                    **version,
+                }
             ],
         },
     }

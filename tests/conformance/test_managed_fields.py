@@ -35,9 +35,7 @@ async def test_an_update_moves_a_field_to_its_last_writer(api: Api) -> None:
 
 async def test_a_status_update_has_an_entry_of_its_own(api: Api) -> None:
     ok(await api.create(WIDGETS, widget(spec={"size": 1}), fieldManager="us"))
-    after = ok(
-        await api.patch(WIDGETS, "it", {"status": {"phase": "Up"}}, subresource="status", fieldManager="us")
-    )
+    after = ok(await api.patch(WIDGETS, "it", {"status": {"phase": "Up"}}, subresource="status", fieldManager="us"))
     entries = [(e["manager"], e.get("subresource", ""), set(e["fieldsV1"])) for e in after["metadata"]["managedFields"]]
     assert entries == [("us", "", {"f:spec"}), ("us", "status", {"f:status"})]
 

@@ -99,9 +99,7 @@ async def test_an_owner_without_uid_is_invalid(api: Api) -> None:
 
 
 async def test_two_controlling_owners_are_invalid(api: Api) -> None:
-    owners = [
-        {"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": name, "controller": True} for name in "ab"
-    ]
+    owners = [{"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": name, "controller": True} for name in "ab"]
     status = refused(422, "Invalid", await api.create(CONFIG_MAPS, config_map(ownerReferences=owners)))
     assert {field for _, field in causes(status)} == {"metadata.ownerReferences"}
 

@@ -181,5 +181,3 @@ async def test_a_patch_cannot_change_the_kind(api: Api) -> None:
     ok(await api.create(WIDGETS, widget()))
     status = refused(422, "Invalid", await api.patch(WIDGETS, "it", {"kind": "Gadget"}))
     assert causes(status) == {("FieldValueInvalid", "kind")}
-
-
