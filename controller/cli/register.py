@@ -20,7 +20,7 @@ from controller.kube.errors import KubeError
 from controller.kube.own_kubeconfig import load_own
 
 NAMESPACE = "k8ssandra-operator"
-SERVICE_ACCOUNT = "k8ssandra-operator"
+SERVICE_ACCOUNT = "k8ssandra-controller"  # that of manifests/data-plane
 
 
 @click.command()

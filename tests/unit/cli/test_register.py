@@ -12,7 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from controller.cli.register import register
+from controller.cli.register import SERVICE_ACCOUNT, register
 from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube import kubeconfig
 from controller.kube.client import Client
@@ -55,7 +55,7 @@ class World:
             await control_plane.create(CRDS, "", yaml.safe_load(CRD.read_text()))
             while not await control_plane.served(CLIENT_CONFIGS):
                 await asyncio.sleep(0)
-            account = {"metadata": {"name": "k8ssandra-operator"}}
+            account = {"metadata": {"name": SERVICE_ACCOUNT}}
             await self._client(self.data_plane).create(SERVICE_ACCOUNTS, NAMESPACE, account)
             self._ready.set()
             await self._over.wait()
