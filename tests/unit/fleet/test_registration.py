@@ -265,6 +265,18 @@ async def test_a_bound_token_is_asked_for_and_its_end_is_told(world: World) -> N
     assert (await world.loaded()).certificate_authority.strip() == world.source_server.ca_pem.strip()
 
 
+async def test_the_secret_of_an_earlier_account_of_that_name_is_not_used() -> None:
+    world = World()
+    world.source_server.settle_delay = None  # or the server would remove it
+    await world.set_up()
+    stale = {"kubernetes.io/service-account.name": ACCOUNT, "kubernetes.io/service-account.uid": "earlier"}
+    data = {"token": "eA==", "ca.crt": "eA=="}
+    manifest = {"metadata": {"name": "stale", "annotations": stale}, "type": TOKEN_TYPE, "data": data}
+    await world.source.create(SECRETS, NAMESPACE, manifest)
+    with pytest.raises(NoToken, match="has no token Secret"):
+        await world.register(dry_run=True)
+
+
 async def test_a_foreign_secret_of_that_name_is_left_alone(world: World) -> None:
     await world.source.create(SECRETS, NAMESPACE, {"metadata": {"name": f"{ACCOUNT}-token"}, "data": {"a": "eA=="}})
     with pytest.raises(NoToken, match="is not a token of ServiceAccount"):
@@ -290,6 +302,17 @@ async def test_a_server_that_does_not_take_the_token_is_not_registered(world: Wo
     world.servers["https://other:6443"] = other = ApiServer(name="other", authority=world.source_server.authority)
     await nothing_written(world, RegistrationError, "is it the same cluster", server="https://other:6443")
     assert other.record.requests() > 0
+
+
+async def test_a_token_that_is_somebody_elses_is_not_registered(world: World) -> None:
+    await token_secret(world, "token")
+    secret = (await world.source.get(SECRETS, NAMESPACE, "token")).decode(dict[str, Any])
+    while not secret.get("data"):
+        await asyncio.sleep(0)
+        secret = (await world.source.get(SECRETS, NAMESPACE, "token")).decode(dict[str, Any])
+    token = b64encode(world.source_server.admin_token.encode()).decode()
+    await world.source.patch(SECRETS, NAMESPACE, "token", {"data": {"token": token}}, kind="merge")
+    await nothing_written(world, RegistrationError, f"not as system:serviceaccount:{NAMESPACE}:{ACCOUNT}")
 
 
 async def test_a_server_with_another_authority_is_not_registered(world: World) -> None:
