@@ -80,10 +80,12 @@ class Schema:
         """Sets defaults in place, at every depth; nulls that the schema does not allow are replaced or dropped."""
         if self.typed:
             _forget_empty(obj, self)
-        _default(obj, self)
-        _drop_nulls(obj, self)
-        if self.typed:
             self.fill(obj)
+            _default(obj, self)
+            self.fill(obj)  # what the defaults brought
+        else:
+            _default(obj, self)
+            _drop_nulls(obj, self)
         if self.finish is not None:
             self.finish(obj)
 
@@ -234,12 +236,18 @@ def _refuses(value: Any, schema: Schema | None) -> bool:
     return value is None and schema is not None and not schema.nullable
 
 
+def _is_unset(value: dict[str, Any], key: str, schema: Schema) -> bool:
+    if key not in value or _refuses(value[key], schema):
+        return True
+    return schema.always and not schema.pointer and bool(value[key] == schema.zero)
+
+
 def _default(value: Any, schema: Schema | None) -> None:
     if schema is None:
         return
     if isinstance(value, dict):
         for key, known in schema.properties.items():
-            if known.has_default and (key not in value or _refuses(value[key], known)):
+            if known.has_default and _is_unset(value, key, known):
                 value[key] = copy.deepcopy(known.default_value)
         for key in value:
             below = schema.properties.get(key)

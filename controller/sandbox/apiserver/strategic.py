@@ -82,7 +82,7 @@ def _plain(value: Any) -> tuple[Any, bool]:
     if isinstance(value, dict):
         if _DIRECTIVE in value:
             return None, False
-        kept = {key: _plain(item) for key, item in value.items() if item is not None}
+        kept = {key: _plain(item) for key, item in value.items() if item is not None and key[:1] != "$"}
         return {key: item for key, (item, keep) in kept.items() if keep}, True
     if isinstance(value, list):
         return [item for item, keep in map(_plain, value) if keep], True
