@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.servers import EMBEDDED, REAL
@@ -13,6 +15,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run what needs API servers against real kube-apiservers; fails where they cannot be had",
     )
+
+
+def pytest_configure() -> None:
+    # Before Python 3.12 asking for the current loop makes one when none was ever set; pytest-asyncio asks, and
+    # nobody would close that loop. Having been told that there is none, the policy makes none.
+    asyncio.set_event_loop(None)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
