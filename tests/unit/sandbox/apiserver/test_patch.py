@@ -176,6 +176,11 @@ def container(name: str, **rest: Any) -> Json:
         ),
         ([container("b"), container("a")], [container("a")], {"containers": [container("b")]}),
         (
+            [container("a"), container("x"), container("b", image="2")],
+            [container("a"), container("x"), container("b")],
+            {"containers": [container("b", image="2")]},
+        ),
+        (
             [container("b")],
             [container("a"), container("b")],
             {"containers": [{"$patch": "delete", "name": "a"}]},

@@ -12,6 +12,8 @@ from controller.sandbox.apiserver.apply import (
     RESET_BY_STATUS,
 )
 from controller.sandbox.apiserver.builtin import BUILTIN
+from controller.sandbox.apiserver.fieldset import FieldSet
+from controller.sandbox.apiserver.managed import ANCIENT, Entry, Identity, cap_updaters
 from controller.sandbox.apiserver.schema import compile_schema
 from tests.unit.sandbox.apiserver.owners import (
     LATER,
@@ -156,6 +158,20 @@ def test_the_oldest_updaters_are_merged_beyond_ten() -> None:
         ".spec.words.w2",
     ]
     assert times(live)["ancient-changes"] == "2026-01-03T00:00:00Z"
+
+
+def test_old_updaters_are_merged_version_by_version_until_ten_are_left() -> None:
+    managed = {
+        Identity(f"m{n:02}", "Update", f"v{n % 2}"): Entry(
+            FieldSet.of((f"f:{n}",)), f"v{n % 2}", f"2026-01-{n + 1:02}T00:00:00Z"
+        )
+        for n in range(14)
+    }
+    cap_updaters(managed)
+    ancient = {identity.api_version: entry for identity, entry in managed.items() if identity.manager == ANCIENT}
+    assert len(managed) == 10
+    assert {version: len(entry.fields.members) for version, entry in ancient.items()} == {"v0": 3, "v1": 3}
+    assert ancient["v1"].time == "2026-01-06T00:00:00Z"
 
 
 def test_entries_are_sorted_appliers_first_then_by_time() -> None:
