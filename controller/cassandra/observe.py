@@ -84,6 +84,7 @@ def observe(pool: Pool, found: Object, renderings: Renderings, absent: tuple[str
         datacenters=tuple(Leftover(context, obj) for (context, _, _), obj in live.items()),
         away=tuple((context, why) for context in contexts(cluster) if (why := away(pool, context))),
         absent=absent,
+        settling=any(member.settling for context in contexts(cluster) if (member := pool.get(context)) is not None),
     )
 
 

@@ -172,6 +172,8 @@ class K8ssandraClusterReconciler:
         if not failures and (result.superuser or result.chains.get("")):
             return  # what was just written starts the next pass, which shows the status of the world after it
         result = plan(snapshot, self._reported(head.uid))  # what just failed belongs into the status
+        if snapshot.settling:
+            return  # what is shown was true when it was written; soon there is something better to say than "unknown"
         self._announce(snapshot, result.problems)
         if result.status is not None:
             await self._status.write(snapshot.object, result.status)

@@ -66,6 +66,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     datacenters: tuple[Leftover, ...] = ()  # every CassandraDatacenter of ours, in the specification or not
     away: tuple[tuple[str, str], ...] = ()  # contexts that cannot be used now, each with the reason
     absent: tuple[str, ...] = ()  # contexts where live reads found nothing of ours left (asked when deleting)
+    settling: bool = False  # the controller has just started: not every cluster of this one was heard of yet
 
     @property
     def deleting(self) -> bool:

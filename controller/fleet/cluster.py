@@ -15,7 +15,7 @@ from controller.engine.supervise import RestartObserver, keep_running
 from controller.engine.worker import Item
 from controller.engine.workqueue import QueueObserver, WorkQueue
 from controller.fleet.cache import Cache, WatchSpec
-from controller.fleet.state import UNKNOWN, ClusterState
+from controller.fleet.state import UNKNOWN, ClusterState, Reason
 from controller.kube.client import Client
 from controller.kube.errors import ClusterUnavailable
 from controller.kube.resources import Resource
@@ -116,6 +116,16 @@ class Cluster:
         else:
             self.queue.pause()
         self._tell()
+
+    @property
+    def settling(self) -> bool:
+        """Whether this is only the beginning: nothing has failed, and not everything has been seen once."""
+        if self._state.reason is Reason.CONNECTING:
+            return True
+        return self._state.usable and any(
+            not reflector.store.synced and reflector.state.phase in (Phase.STARTING, Phase.SYNCING)
+            for _, reflector in self.reflectors
+        )
 
     def untold(self) -> list[tuple[Resource, Phase]]:
         """Kinds that this cluster does not serve (``ABSENT``) or does not let us watch (``FORBIDDEN``)."""

@@ -370,7 +370,9 @@ class ReplicatedSecretReconciler:
                 for outcome in self._outcomes.get((found.head.uid, context), ())
                 if outcome.namespace == namespace
             ]
-            if not cluster.state.usable:
+            if cluster.settling:
+                shown.append(Outcome(context, namespace, False, _PENDING))
+            elif not cluster.state.usable:
                 shown.append(Outcome(context, namespace, False, str(cluster.state.reason), cluster.state.message))
             else:
                 pending = Outcome(context, namespace, False, _PENDING)

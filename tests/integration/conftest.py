@@ -1,0 +1,41 @@
+"""Four servers for the whole suite, one rig in a namespace of its own for each test."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.integration.rig import Rig, rig
+from tests.servers import Server, servers
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests run in the loop of the servers that they share."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def four_servers(server_kind: str) -> AsyncIterator[list[Server]]:
+    async with servers(server_kind, 4) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def one(four_servers: list[Server], namespace: str) -> AsyncIterator[Rig]:
+    """A rig with the controller not started yet."""
+    async with rig(namespace, four_servers) as made:
+        yield made
+
+
+@pytest.fixture
+def namespace(request: pytest.FixtureRequest) -> str:
+    """A namespace named after the test."""
+    return re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:50].strip("-")

@@ -1,0 +1,240 @@
+"""The whole controller on API servers, embedded or real: one world for each test, in a namespace of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import yaml
+
+from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
+from controller.fleet.types import CLIENT_CONFIGS
+from controller.kube import errors
+from controller.kube.access import Access
+from controller.kube.client import Client
+from controller.kube.conditions import find
+from controller.kube.credentials import Credentials, StaticCredentials
+from controller.kube.resources import SERVICE_ACCOUNTS, Resource
+from controller.kube.transport import LineStream, Request, Response, Transport
+from controller.sandbox.applier import Applier
+from controller.sandbox.world import ACCOUNT, World
+from controller.settings import Settings
+from controller.supervisor import Controller
+from tests import manifests
+from tests.servers import Server
+
+CONTEXTS: Final = ("kind-k8ssandra-1", "kind-k8ssandra-2", "kind-k8ssandra-3")
+SAMPLES: Final = Path(__file__).parents[2] / "manifests" / "samples"
+DEADLINE: Final = 30.0  # s for anything to become true; generous, because machines are shared
+POLL: Final = 0.02  # s
+
+
+class Seen(NamedTuple):
+    """One request of the controller; ``status`` 0 when there was no response."""
+
+    context: str
+    method: str
+    path: str
+    status: int
+
+    @property
+    def writes(self) -> bool:
+        return self.method != "GET"
+
+
+class Recording:
+    """A ``Transport`` that notes what passes."""
+
+    def __init__(self, inner: Transport, context: str, seen: list[Seen]) -> None:
+        self._inner = inner
+        self._context = context
+        self._seen = seen
+
+    async def request(self, request: Request) -> Response:
+        status = 0
+        try:
+            response = await self._inner.request(request)
+            status = response.status
+            return response
+        finally:
+            self._seen.append(Seen(self._context, request.method, request.path, status))
+
+    async def stream(self, request: Request, *, silence: float) -> Response | LineStream:
+        opened = await self._inner.stream(request, silence=silence)
+        status = opened.status if isinstance(opened, Response) else 200
+        self._seen.append(Seen(self._context, "WATCH", request.path, status))
+        return opened
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class _Token(msgspec.Struct):
+    token: str
+
+
+class _TokenRequest(msgspec.Struct):
+    status: _Token
+
+
+class Rig:
+    """A world on servers, and a controller in this process that uses only the accounts and roles of ``manifests/``."""
+
+    def __init__(self, namespace: str, servers: Mapping[str, Server], *, published: bool = False) -> None:
+        self.namespace = namespace
+        self.servers = dict(servers)
+        self.seen: list[Seen] = []
+        self.provoked_forbidden = False
+        self._by_url = {self._url(context): context for context in servers}
+        accesses = {context: self._access(context) for context in servers}
+        self.world = World(
+            accesses[""],
+            {context: access for context, access in accesses.items() if context},
+            lambda access: Client(self._transport(StaticCredentials(access))),
+            rng=Random(0),
+            namespace=namespace,
+            accounts=manifests.data_plane(namespace),
+            control_accounts=manifests.control_plane(namespace),
+            control_crds=manifests.published_crds() if published else manifests.crds(),
+        )
+        self.applier = Applier(self.world.control.client)
+        self._group: asyncio.TaskGroup | None = None
+        self._controller_task: asyncio.Task[None] | None = None
+        self.controller: Controller | None = None
+
+    # ── the controller ──────────────────────────────────────────────────────────────────────────────
+
+    async def start(self, **settings: Any) -> Controller:
+        """Start the controller as its own service account."""
+        token = await self._account_token()
+        access = msgspec.structs.replace(self._access(""), token=token)
+        options = {"watch_namespaces": (self.namespace,), "metrics_address": "", "health_address": "", **settings}
+
+        def make_transport(credentials: Credentials, *, remote: bool) -> Transport:
+            context = self._by_url[credentials.access.server]
+            return Recording(self._transport(credentials), context, self.seen)
+
+        controller = Controller(Settings(**options), StaticCredentials(access), make_transport, rng=Random(1))
+        assert self._group is not None
+        self.controller = controller
+        self._controller_task = self._group.create_task(controller.run(), name="controller")
+        return controller
+
+    async def stop(self) -> None:
+        """Stop the controller and wait until it is gone."""
+        if self._controller_task is not None:
+            self._controller_task.cancel()
+            await asyncio.gather(self._controller_task, return_exceptions=True)
+            self._controller_task = None
+
+    def requests(self, *, since: int = 0) -> list[Seen]:
+        """Unary requests of the controller, without those for events and probes."""
+        quiet = ("/version", "/events")
+        return [
+            seen for seen in self.seen[since:] if seen.method != "WATCH" and not seen.path.rstrip("/").endswith(quiet)
+        ]
+
+    def writes(self, *, since: int = 0) -> list[Seen]:
+        return [seen for seen in self.requests(since=since) if seen.writes]
+
+    # ── the world ───────────────────────────────────────────────────────────────────────────────────
+
+    def client(self, context: str = "") -> Client:
+        """An administrator's client."""
+        return self.world.planes[context].client if context else self.world.control.client
+
+    async def apply(self, manifest: Mapping[str, Any]) -> None:
+        await self.applier.apply(manifest, namespace=self.namespace)
+
+    def sample(self, name: str = "demo.yaml") -> dict[str, Any]:
+        document: dict[str, Any] = yaml.safe_load((SAMPLES / name).read_text("utf-8"))
+        return document
+
+    async def get(self, resource: Resource, name: str, context: str = "") -> dict[str, Any] | None:
+        try:
+            return (await self.client(context).get(resource, self.namespace, name)).decode(dict)
+        except errors.NotFound:
+            return None
+
+    async def names(self, resource: Resource, context: str = "") -> list[str]:
+        return [obj.head.name for obj in await self.client(context).list_all(resource, self.namespace)]
+
+    async def condition(self, resource: Resource, name: str, kind: str = "Ready") -> dict[str, Any]:
+        found = await self.get(resource, name) or {}
+        return find((found.get("status") or {}).get("conditions"), kind)
+
+    async def cluster_is_ready(self, name: str = "demo") -> bool:
+        found = await self.get(K8SSANDRA_CLUSTERS, name) or {}
+        ready = find((found.get("status") or {}).get("conditions"), "Ready")
+        # Published CRDs keep no observedGeneration of a condition; the status' own says the same.
+        return (
+            ready.get("status") == "True"
+            and found["status"].get("observedGeneration") == found["metadata"]["generation"]
+        )
+
+    async def ready(self, name: str = "demo") -> None:
+        await eventually(lambda: self.cluster_is_ready(name), f"K8ssandraCluster {name} is Ready")
+
+    async def reason(self, name: str) -> str:
+        """Reason of a ClientConfig's Ready condition."""
+        return str((await self.condition(CLIENT_CONFIGS, name)).get("reason", ""))
+
+    async def datacenters(self) -> dict[str, list[str]]:
+        """Names of the CassandraDatacenters in each context."""
+        return {context: await self.names(CASSANDRA_DATACENTERS, context) for context in self.world.planes}
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _url(self, context: str) -> str:
+        number = list(self.servers).index(context)
+        return getattr(self.servers[context], "url", f"https://10.255.0.{number + 1}:6443")
+
+    def _access(self, context: str) -> Access:
+        server = self.servers[context]
+        return Access(server=self._url(context), certificate_authority=server.ca_pem, token=server.admin_token)
+
+    def _transport(self, credentials: Credentials) -> Transport:
+        return self.servers[self._by_url[credentials.access.server]].transport(credentials.bearer())
+
+    async def _account_token(self) -> str:
+        path = SERVICE_ACCOUNTS.path(self.namespace, ACCOUNT, "token")
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+        answer = await self.client().raw("POST", path, body=body)
+        return msgspec.json.decode(answer, type=_TokenRequest).status.token
+
+
+@asynccontextmanager
+async def rig(
+    namespace: str, servers: Sequence[Server], *, ready_after: float = 0.1, published: bool = False
+) -> AsyncIterator[Rig]:
+    """A rig on four servers, prepared and with a cass-operator in each data plane; nothing is left running after it."""
+    one = Rig(namespace, dict(zip(("", *CONTEXTS), servers, strict=True)), published=published)
+    try:
+        await one.world.prepare()
+        async with asyncio.TaskGroup() as group:
+            one._group = group
+            operators = group.create_task(one.world.operate(ready_after), name="cass-operators")
+            try:
+                yield one
+            finally:
+                await one.stop()
+                operators.cancel()
+    finally:
+        await one.world.close()
+    if not one.provoked_forbidden:
+        assert [seen for seen in one.seen if seen.status == 403] == []
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], what: str, within: float = DEADLINE) -> None:
+    """Wait until ``condition`` holds; fails naming ``what`` when it does not within so many seconds."""
+    try:
+        async with asyncio.timeout(within):
+            while not await condition():
+                await asyncio.sleep(POLL)
+    except TimeoutError:
+        raise AssertionError(f"not within {within:g} s: {what}") from None
