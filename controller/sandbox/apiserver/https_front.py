@@ -44,7 +44,9 @@ async def serve(server: ApiServer, host: str = "127.0.0.1", port: int = 0) -> As
     server.authority.issue_cert(host, "localhost", "kubernetes.default.svc").configure_cert(context)
     front = _Front(server)
     runner = web.ServerRunner(
-        web.Server(front.answer, request_factory=_request, access_log=None, keepalive_timeout=3600.0),
+        web.Server(
+            front.answer, request_factory=_request, handler_cancellation=True, access_log=None, keepalive_timeout=3600.0
+        ),
         handle_signals=False,
         shutdown_timeout=_SHUTDOWN,
     )
