@@ -134,7 +134,7 @@ def _list_rule(name: str, element: Any, key: str) -> _Merge:
         inner = _struct(element)
         return lambda cluster, datacenter: _by_key(cluster, datacenter, lambda entry: getattr(entry, key), inner)
     combine = _element_rule(name)
-    return lambda cluster, datacenter: _by_key(cluster, datacenter, lambda entry: entry.get(key), combine)
+    return lambda cluster, datacenter: _by_key(cluster, datacenter, _name(key), combine)
 
 
 def _by_key(cluster: Any, datacenter: Any, key: Callable[[Any], Any], combine: _Merge) -> Any:
@@ -142,11 +142,23 @@ def _by_key(cluster: Any, datacenter: Any, key: Callable[[Any], Any], combine: _
         # An empty list replaces, as it does where lists are not merged.
         return cluster if datacenter is None else datacenter
     own = {key(entry): entry for entry in datacenter}
+    if len(own) < len(datacenter) or not all(isinstance(name, str | int) for name in own):
+        return datacenter  # it is no list of named things; the validation says so
     merged = []
     for entry in cluster:
         other = own.pop(key(entry), None)
         merged.append(entry if other is None else combine(entry, other))
     return merged + list(own.values())
+
+
+def _name(key: str) -> Callable[[Any], Any]:
+    """What an entry of a list is called; None for what has no name."""
+
+    def name(entry: Any) -> Any:
+        found = entry.get(key) if isinstance(entry, Mapping) else None
+        return found if isinstance(found, str | int) else None
+
+    return name
 
 
 # ── core types, which are plain maps ────────────────────────────────────────────────────────────────
@@ -177,7 +189,7 @@ def _core_value(name: str, before: Any, value: Any) -> Any:
         return _core(before, value, name)
     if isinstance(before, list) and isinstance(value, list):
         if key := _LIST_KEYS.get(name):
-            return _by_key(before, value, lambda entry: entry.get(key), _element_rule(name))
+            return _by_key(before, value, _name(key), _element_rule(name))
         return value
     if isinstance(value, bool):
         return before if not value and name in _PLAIN_BOOLEANS else value

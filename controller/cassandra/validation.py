@@ -6,20 +6,20 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
-from controller.cassandra import names
+from controller.cassandra import labels, names
 from controller.cassandra.problems import FieldProblem
-from controller.cassandra.render import encryption
+from controller.cassandra.render import encryption, shapes
 from controller.cassandra.render.jvm import QUANTITIES
 from controller.cassandra.render.pods import CASSANDRA
 from controller.cassandra.render.template import Template
 from controller.cassandra.secrets import superuser_secret_name
+from controller.cassandra.seeds import usable_addresses
 from controller.cassandra.types import (
     CassandraClusterTemplate,
     CassandraConfig,
     CassandraDatacenterTemplate,
     K8ssandraCluster,
 )
-from controller.kube.quantity import parse_quantity
 
 _SIZE_LIMIT: Final = 2**31 - 1  # an int32 on the wire
 _SERVER_TYPES: Final = ("cassandra", "dse", "hcd")
@@ -115,13 +115,17 @@ def _datacenter(template: Template) -> Iterator[FieldProblem]:
     if auth is not None and auth.insecure is not None and auth.manual is not None:
         yield problem("managementApiAuth", "has two kinds of authentication", "keep insecure or manual")
     yield from _quantities(template)
-    yield from _named("containers", options.containers, template)
-    yield from _named("initContainers", options.init_containers, template)
-    if options.extra_volumes is not None:
-        yield from _named("extraVolumes.volumes", options.extra_volumes.volumes, template)
-        for index, volume in enumerate(options.extra_volumes.pvcs or ()):
-            if not volume.pvc_spec and not volume.volume_source:
-                yield problem(f"extraVolumes.pvcs[{index}]", "has no source", "set pvcSpec or volumeSource")
+    yield from _services(template)
+    yield from shapes.check(template)
+
+
+def _services(template: Template) -> Iterator[FieldProblem]:
+    # The longest name of those that cass-operator makes.
+    service = names.additional_seed_service(template.cluster.cass_name, template.datacenter.name)
+    if names.is_label(template.datacenter.name) and len(service) > names.LABEL_LENGTH:
+        message = f"the Service's name {service} is longer than {names.LABEL_LENGTH} characters"
+        path, remedy = f"{template.path}.metadata.name", "shorten the name of cluster or datacenter"
+        yield FieldProblem(path, message, remedy, template.datacenter.name)
 
 
 def _version(template: Template) -> Iterator[FieldProblem]:
@@ -145,7 +149,10 @@ def _racks(template: Template) -> Iterator[FieldProblem]:
     for index, rack in enumerate(racks):
         if len(rack.name) < 2:
             yield FieldProblem(f"{path}[{index}].name", "is too short", "use at least two characters", name)
-    if len({rack.name for rack in racks}) < len(racks):
+        elif not names.subdomain(rack.name):
+            message = "has nothing that can stand in the name of a Kubernetes object"
+            yield FieldProblem(f"{path}[{index}].name", message, "use letters or digits", name)
+    if len({names.subdomain(rack.name) for rack in racks}) < len(racks):
         yield FieldProblem(path, "has two racks of one name", "give every rack a name of its own", name)
     if len(racks) > template.datacenter.size > 0:
         message = "has more racks than the datacenter has pods"
@@ -165,34 +172,27 @@ def _quantities(template: Template) -> Iterator[FieldProblem]:
     jvm = options.config.jvm_options if options.config else None
     if jvm is not None:
         found += [(f"config.jvmOptions.{name}", getattr(jvm, name)) for name in QUANTITIES]
-    for kind in ("requests", "limits"):
-        amounts = (options.resources or {}).get(kind)
-        found += [(f"resources.{kind}.{name}", value) for name, value in (amounts or {}).items()]
     for path, value in found:
-        if value is not None and not _is_quantity(value):
+        if value is not None and not shapes.is_quantity(value):
             message = "is no quantity"
             yield FieldProblem(f"{template.path}.{path}", message, "use 4Gi, 500m or 2", template.datacenter.name)
 
 
-def _is_quantity(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return False
-    try:
-        parse_quantity(value)
-    except ValueError:
-        return False
-    return True
-
-
-def _named(field: str, entries: list[dict[str, Any]] | None, template: Template) -> Iterator[FieldProblem]:
-    """Containers and volumes need names, or they cannot be merged."""
-    for index, entry in enumerate(entries or ()):
-        if not isinstance(entry.get("name"), str) or not entry["name"]:
-            path = f"{template.path}.{field}[{index}].name"
-            yield FieldProblem(path, "is required", "give it a name", template.datacenter.name)
-
-
 # ── what works otherwise than it reads ──────────────────────────────────────────────────────────────
+
+
+def cluster_warnings(cluster: K8ssandraCluster) -> Iterator[FieldProblem]:
+    """Fields of the whole cluster that have no effect."""
+    cassandra = cluster.spec.cassandra
+    if cluster.metadata.annotations.get(labels.AUTOUPDATE_SPEC, "once") not in ("once", "always"):
+        path = f"metadata.annotations[{labels.AUTOUPDATE_SPEC}]"
+        yield FieldProblem(path, "has no effect", "use once or always, or remove it")
+    seeds = cassandra.additional_seeds if cassandra else []
+    for index, seed in enumerate(seeds):
+        if not usable_addresses([seed]):
+            message = "is no address that a seed can have, and is left out: host names are not resolved"
+            path = f"spec.cassandra.additionalSeeds[{index}]"
+            yield FieldProblem(path, message, "use the address of the node", reason="UnresolvedSeed")
 
 
 def warnings(template: Template) -> Iterator[FieldProblem]:

@@ -93,6 +93,14 @@ class Rendered(msgspec.Struct, frozen=True, kw_only=True):
 
 def render(cluster: K8ssandraCluster, facts: Facts) -> Rendered:
     """Everything that a K8ssandraCluster and the facts mean; never raises for what a user wrote."""
+    try:
+        return _render(cluster, facts)
+    except RecursionError:
+        # Maps that pass through untouched may be as deep as the parser allows; nobody means that.
+        return Rendered(errors=(FieldProblem("spec", "is nested too deeply", "use fewer levels"),))
+
+
+def _render(cluster: K8ssandraCluster, facts: Facts) -> Rendered:
     errors = validation.check_cluster(cluster)
     cassandra = cluster.spec.cassandra
     if errors or cassandra is None:
@@ -105,16 +113,16 @@ def render(cluster: K8ssandraCluster, facts: Facts) -> Rendered:
     ordered = sorted(templates, key=lambda template: -template.priority)  # stable: ties keep their order
     rendered: list[RenderedDatacenter] = []
     unsupported = list(_unsupported_cluster(cluster))
-    warnings: list[FieldProblem] = []
+    warnings = list(validation.cluster_warnings(cluster))
     for place, template in enumerate(ordered):
         problems = validation.check_datacenter(template)
         problems += encryption.check(template, facts.passwords.get(template.datacenter.name, {}))
         problems += _check_per_node(template, facts)
         unsupported += _unsupported(template)
-        warnings += validation.warnings(template)
         if problems or template.version is None:
             errors += problems
             continue
+        warnings += validation.warnings(template)
         if template.server_type == "cassandra" and not template.mcac and not has_metrics_endpoint(template.version):
             warnings.append(_no_metrics(template))
         rendered.append(_datacenter(template, facts, tokens.get(template.datacenter.name), founds=place == 0))

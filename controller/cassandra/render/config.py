@@ -11,7 +11,7 @@ from controller.cassandra.render.template import Template
 from controller.cassandra.types import CassandraConfig
 from controller.cassandra.versions import Version
 
-EXACT: Final = 2**53  # integers above it lose digits on their way through the reference's JSON numbers
+LARGE: Final = 2.0**63  # from here on a number is written as a float
 _DSE_AUTH: Final = "com.datastax.bdp.cassandra.auth."
 ALTER_RF: Final = "-Dcassandra.allow_alter_rf_during_range_movement=true"
 
@@ -58,16 +58,15 @@ def put_if_absent(target: dict[str, Any], path: str, value: Any) -> None:
 
 
 def numbers(value: Any) -> Any:
-    """A copy with numbers as they come out of a 64-bit float: whole ones as integers, large ones rounded."""
+    """A copy with numbers as they come out of a 64-bit float: whole ones as integers, above 2^53 rounded."""
     if isinstance(value, dict):
         return {key: numbers(item) for key, item in value.items()}
     if isinstance(value, list):
         return [numbers(item) for item in value]
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, int) and abs(value) > EXACT:
-        return int(float(value))
-    return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    rounded = float(value)
+    return int(rounded) if rounded.is_integer() and abs(rounded) < LARGE else rounded
 
 
 def _authentication(template: Template, cassandra_yaml: dict[str, Any], dse_yaml: dict[str, Any]) -> None:

@@ -94,7 +94,7 @@ def clean(value: Any) -> Any:
         return {key: clean(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
         return [clean(item) for item in value]
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     return value
 

@@ -93,6 +93,23 @@ def test_a_cluster_name_with_odd_characters_is_data() -> None:
         ({"softPodAntiAffinity": True}, [f"{DC}.softPodAntiAffinity"]),
         ({"racks": [{"name": "a"}]}, [f"{DC}.racks[0].name"]),
         ({"racks": [{"name": "r1"}, {"name": "r1"}]}, [f"{DC}.racks"]),
+        ({"racks": [{"name": "r1"}, {"name": "R1"}]}, [f"{DC}.racks"]),
+        ({"racks": [{"name": "__"}]}, [f"{DC}.racks[0].name"]),
+        ({"metadata": {"name": "d" * 37}}, [f"{DC}.metadata.name"]),  # its Service would be called too long
+        ({"containers": [{"name": "c", "env": "A=1"}]}, [f"{DC}.containers[0].env"]),
+        ({"containers": [{"name": "c", "env": [{"value": "1"}]}]}, [f"{DC}.containers[0].env[0].name"]),
+        ({"containers": [{"name": "c", "env": [{"name": "A"}] * 2}]}, [f"{DC}.containers[0].env[1].name"]),
+        ({"containers": [{"name": "c"}, {"name": "c"}]}, [f"{DC}.containers[1].name"]),
+        (
+            {"initContainers": [{"name": "c", "ports": [{"containerPort": "1"}]}]},
+            [f"{DC}.initContainers[0].ports[0].containerPort"],
+        ),
+        ({"containers": [{"name": "c", "livenessProbe": []}]}, [f"{DC}.containers[0].livenessProbe"]),
+        (
+            {"containers": [{"name": "c", "resources": {"limits": {"cpu": "x"}}}]},
+            [f"{DC}.containers[0].resources.limits.cpu"],
+        ),
+        ({"resources": {"limits": [1]}}, [f"{DC}.resources.limits"]),
         ({"racks": [{"name": f"r{index}"} for index in range(4)]}, [f"{DC}.racks"]),
         ({"racks": [{"name": "r" * 60}]}, [f"{DC}.racks"]),
         ({"mgmtAPIHeap": "64 MB"}, [f"{DC}.mgmtAPIHeap"]),
@@ -165,6 +182,22 @@ def test_a_message_names_the_datacenter_and_the_way_out() -> None:
 def test_rebuild_on_a_datacenter_has_no_effect_and_that_is_said() -> None:
     made = rendered(cluster(datacenter(rebuild={"sourceDc": "dc2"})))
     assert [warning.field for warning in made.warnings] == [f"{DC}.rebuild"]
+
+
+def test_additional_seeds_that_cannot_be_used_are_said() -> None:
+    made = rendered(cluster(additionalSeeds=["10.0.0.1", "seed.example.org", "127.0.0.1"]))
+    expected = [f"spec.cassandra.additionalSeeds[{index}]" for index in (1, 2)]
+    assert [(warning.field, warning.reason) for warning in made.warnings] == [
+        (path, "UnresolvedSeed") for path in expected
+    ]
+    assert len(made.datacenters) == 1
+
+
+@pytest.mark.parametrize(("value", "expected"), [("once", 0), ("always", 0), ("yes", 1)])
+def test_an_annotation_that_allows_updates_has_two_values(value: str, expected: int) -> None:
+    given = manifest()
+    given["metadata"]["annotations"] = {"k8ssandra.io/autoupdate-spec": value}
+    assert len(rendered(typed(given)).warnings) == expected
 
 
 # ── what is not even of the right type ──────────────────────────────────────────────────────────────
