@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from tests.real.binaries import BinariesMissing, obtain
 from tests.servers import EMBEDDED, REAL
 
 
@@ -21,6 +22,17 @@ def pytest_configure() -> None:
     # Before Python 3.12 asking for the current loop makes one when none was ever set; pytest-asyncio asks, and
     # nobody would close that loop. Having been told that there is none, the policy makes none.
     asyncio.set_event_loop(None)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Have the real servers' binaries before the first test, whose own timeout is far shorter than their build."""
+    if session.config.getoption("--real"):
+        capture = session.config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled():
+            try:
+                obtain()
+            except BinariesMissing as missing:
+                pytest.exit(str(missing), returncode=pytest.ExitCode.TESTS_FAILED)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

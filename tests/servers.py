@@ -103,11 +103,11 @@ async def servers(kind: str, count: int = 1) -> AsyncIterator[list[Server]]:
                 world = await stack.enter_async_context(real_servers(names))
                 yield [RealOne(world, process) for process in world.servers]
             case "embedded":
-                yield [EmbeddedOne(ApiServer(name=name)) for name in names]
+                yield [EmbeddedOne(ApiServer(name=name, rbac=True)) for name in names]
             case "embedded-https":
                 found: list[Server] = []
                 for name in names:
-                    server = ApiServer(name=name)
+                    server = ApiServer(name=name, rbac=True)
                     found.append(EmbeddedOverHttps(server, await stack.enter_async_context(serve(server))))
                 yield found
             case _:

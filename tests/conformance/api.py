@@ -121,7 +121,7 @@ class Api:
         query: Mapping[str, str] | None = None,
     ) -> Answer:
         """Any request. ``body``: bytes as they are, anything else as JSON."""
-        headers = (("content-type", content),) if body is not None else ()
+        headers: tuple[tuple[str, str], ...] = (("content-type", content),) if body is not None else ()
         if accept:
             headers += (("accept", accept),)
         raw = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)

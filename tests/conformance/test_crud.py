@@ -7,7 +7,7 @@ import re
 import pytest
 
 from controller.kube.resources import CONFIG_MAPS, LEASES, NAMESPACES, SECRETS
-from tests.conformance.api import Api, causes, ok, refused
+from tests.conformance.api import Api, Json, causes, ok, refused
 from tests.conformance.kinds import WIDGETS, config_map, secret, widget
 
 
@@ -75,7 +75,7 @@ async def test_create_with_a_resource_version_fails(api: Api) -> None:
 
 
 async def test_create_ignores_the_uid_and_the_creation_time_of_the_body(api: Api) -> None:
-    given = {"uid": "00000000-0000-0000-0000-000000000000", "creationTimestamp": "2001-01-01T00:00:00Z"}
+    given: Json = {"uid": "00000000-0000-0000-0000-000000000000", "creationTimestamp": "2001-01-01T00:00:00Z"}
     created = ok(await api.create(CONFIG_MAPS, config_map(**given)))
     assert created["metadata"]["uid"] != given["uid"]
     assert created["metadata"]["creationTimestamp"] > "2020"

@@ -46,7 +46,7 @@ async def test_a_dependant_with_another_owner_stays_and_loses_the_reference(api:
     ok(await api.patch(SECRETS, "it", {"metadata": {"ownerReferences": [first, second]}}))
     ok(await api.delete(CONFIG_MAPS, "owner"))
 
-    async def left() -> bool:
+    async def left() -> Any:
         return ok(await api.get(SECRETS, "it"))["metadata"]["ownerReferences"] == [second]
 
     await until(left)

@@ -6,7 +6,7 @@ import pytest_asyncio
 
 from controller.kube.resources import CONFIG_MAPS
 from controller.kube.transport import Transport
-from tests.conformance.api import Api, Json, ok, refused, until
+from tests.conformance.api import Answer, Api, Json, ok, refused, until
 from tests.conformance.conftest import new_namespace
 from tests.conformance.kinds import config_map
 from tests.servers import Server
@@ -29,7 +29,7 @@ async def forgotten(admin: Transport, server: Server) -> tuple[Api, Json]:
     return api, page
 
 
-async def _exactly(api: Api, page: Json):  # type: ignore[no-untyped-def]
+async def _exactly(api: Api, page: Json) -> Answer:
     version = page["metadata"]["resourceVersion"]
     return await api.list(CONFIG_MAPS, resourceVersion=version, resourceVersionMatch="Exact")
 

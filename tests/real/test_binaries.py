@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,15 @@ def test_what_an_abandoned_build_left_is_removed(tmp_path: Path) -> None:
     found = obtain({"PATH": f"{tmp_path}:/usr/bin:/bin", "XDG_CACHE_HOME": str(tmp_path / "cache")})
     assert found.etcd.exists()
     assert not abandoned.exists()
+
+
+def test_two_runs_at_once_build_once(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    go.write_text(f'#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\necho "$2" >>{tmp_path}/builds\ntouch "$2"\n')
+    go.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    with ThreadPoolExecutor() as pool:
+        one, other = pool.map(obtain, [environment, environment])
+    assert one == other
+    built = [Path(line).name for line in (tmp_path / "builds").read_text().splitlines()]
+    assert sorted(built) == sorted(NAMES)
