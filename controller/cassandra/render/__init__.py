@@ -7,10 +7,9 @@ from typing import Any
 
 import msgspec
 
-from controller.cassandra import validation
 from controller.cassandra.compare import canonical_hash, diff_fields, semantic_equal
 from controller.cassandra.problems import FieldProblem
-from controller.cassandra.render import encryption, metrics
+from controller.cassandra.render import encryption, metrics, validation
 from controller.cassandra.render.datacenter import cassandra_datacenter
 from controller.cassandra.render.encryption import PasswordSource, StorePasswords
 from controller.cassandra.render.per_node import DEFAULT_IMAGE, PerNodeConfig
