@@ -16,12 +16,14 @@ from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUS
 from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube import errors
 from controller.kube.access import Access
+from controller.kube.aiohttp_transport import AiohttpTransport
 from controller.kube.client import Client
 from controller.kube.conditions import find
 from controller.kube.credentials import Credentials, StaticCredentials
 from controller.kube.resources import SERVICE_ACCOUNTS, Resource
 from controller.kube.transport import LineStream, Request, Response, Transport
 from controller.sandbox.applier import Applier
+from controller.sandbox.crds import published_crds
 from controller.sandbox.world import ACCOUNT, World
 from controller.settings import Settings
 from controller.supervisor import Controller
@@ -74,6 +76,31 @@ class Recording:
         await self._inner.close()
 
 
+class _Current:
+    """A way to a server in this process that uses the token of the moment, as sockets do."""
+
+    def __init__(self, server: Server, credentials: Credentials) -> None:
+        self._server = server
+        self._credentials = credentials
+        self._made: dict[str, Transport] = {}
+
+    def _transport(self) -> Transport:
+        token = self._credentials.bearer()
+        if token not in self._made:
+            self._made[token] = self._server.transport(token)
+        return self._made[token]
+
+    async def request(self, request: Request) -> Response:
+        return await self._transport().request(request)
+
+    async def stream(self, request: Request, *, silence: float) -> Response | LineStream:
+        return await self._transport().stream(request, silence=silence)
+
+    async def close(self) -> None:
+        for transport in self._made.values():
+            await transport.close()
+
+
 class _Token(msgspec.Struct):
     token: str
 
@@ -90,7 +117,7 @@ class Rig:
         self.servers = dict(servers)
         self.seen: list[Seen] = []
         self.provoked_forbidden = False
-        self._by_url = {self._url(context): context for context in servers}
+        self._by_url = {self.url(context): context for context in servers}
         accesses = {context: self._access(context) for context in servers}
         self.world = World(
             accesses[""],
@@ -100,7 +127,7 @@ class Rig:
             namespace=namespace,
             accounts=manifests.data_plane(namespace),
             control_accounts=manifests.control_plane(namespace),
-            control_crds=manifests.published_crds() if published else manifests.crds(),
+            control_crds=published_crds() if published else manifests.crds(),
         )
         self.applier = Applier(self.world.control.client)
         self._group: asyncio.TaskGroup | None = None
@@ -116,7 +143,7 @@ class Rig:
         options = {"watch_namespaces": (self.namespace,), "metrics_address": "", "health_address": "", **settings}
 
         def make_transport(credentials: Credentials, *, remote: bool) -> Transport:
-            context = self._by_url[credentials.access.server]
+            context = self._by_url.get(credentials.access.server, "elsewhere")
             return Recording(self._transport(credentials), context, self.seen)
 
         controller = Controller(Settings(**options), StaticCredentials(access), make_transport, rng=Random(1))
@@ -188,18 +215,22 @@ class Rig:
         """Names of the CassandraDatacenters in each context."""
         return {context: await self.names(CASSANDRA_DATACENTERS, context) for context in self.world.planes}
 
-    # ── inside ──────────────────────────────────────────────────────────────────────────────────────
-
-    def _url(self, context: str) -> str:
+    def url(self, context: str) -> str:
         number = list(self.servers).index(context)
         return getattr(self.servers[context], "url", f"https://10.255.0.{number + 1}:6443")
 
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────────
+
     def _access(self, context: str) -> Access:
         server = self.servers[context]
-        return Access(server=self._url(context), certificate_authority=server.ca_pem, token=server.admin_token)
+        return Access(server=self.url(context), certificate_authority=server.ca_pem, token=server.admin_token)
 
     def _transport(self, credentials: Credentials) -> Transport:
-        return self.servers[self._by_url[credentials.access.server]].transport(credentials.bearer())
+        """In this process for a server that is in it, else over sockets and as the credentials say."""
+        server = self.servers.get(self._by_url.get(credentials.access.server, "elsewhere"))
+        if server is not None and not hasattr(server, "url"):
+            return _Current(server, credentials)
+        return AiohttpTransport(credentials)
 
     async def _account_token(self) -> str:
         path = SERVICE_ACCOUNTS.path(self.namespace, ACCOUNT, "token")
@@ -238,3 +269,12 @@ async def eventually(condition: Callable[[], Awaitable[bool]], what: str, within
                 await asyncio.sleep(POLL)
     except TimeoutError:
         raise AssertionError(f"not within {within:g} s: {what}") from None
+
+
+async def quiet(one: Rig) -> None:
+    """Wait until the controller has made no request for a while."""
+    while True:
+        before = len(one.seen)
+        await asyncio.sleep(0.3)
+        if len(one.seen) == before:
+            return

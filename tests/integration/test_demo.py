@@ -10,7 +10,7 @@ from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUS
 from controller.kube import errors
 from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, PODS, SECRETS
 from controller.replication.types import REPLICATED_SECRETS
-from tests.integration.rig import CONTEXTS, Rig, eventually
+from tests.integration.rig import CONTEXTS, Rig, eventually, quiet
 
 
 async def test_each_datacenter_is_made_in_its_own_cluster(one: Rig) -> None:
@@ -61,7 +61,7 @@ async def test_after_convergence_nothing_is_written(one: Rig) -> None:
     await one.start()
     await one.apply(one.sample())
     await one.ready()
-    await _quiet(one)
+    await quiet(one)
     since = len(one.seen)
     await asyncio.sleep(1.0)  # what would be written for ever would be written now
     assert one.writes(since=since) == []
@@ -71,7 +71,7 @@ async def test_a_restart_writes_nothing(one: Rig) -> None:
     await one.start()
     await one.apply(one.sample())
     await one.ready()
-    await _quiet(one)
+    await quiet(one)
     await one.stop()
     since = len(one.seen)
     controller = await one.start()
@@ -167,15 +167,6 @@ async def _slice_ips(one: Rig, context: str) -> list[str]:
     except errors.NotFound:
         return []
     return sorted(ip for found in slices for entry in found.decode(dict)["endpoints"] for ip in entry["addresses"])
-
-
-async def _quiet(one: Rig) -> None:
-    """Wait until no request was made for a while."""
-    while True:
-        before = len(one.seen)
-        await asyncio.sleep(0.3)
-        if len(one.seen) == before:
-            return
 
 
 def _true_when(condition: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
