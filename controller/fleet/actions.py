@@ -95,6 +95,9 @@ async def perform(action: Action, client: Client, caches: Caches, owned: Callabl
                 written = await _apply(resource, obj, live, exactly, client)
             except (errors.Conflict, errors.NotFound) as error:
                 raise ObserveAgain from error
+            except errors.Invalid as error:
+                await _refuse_replaced(resource, live, client, error)
+                raise
         case Replace(resource, obj, live):
             head = live.head
             guarded = _with_metadata(obj, uid=head.uid, resourceVersion=head.resource_version)
@@ -149,14 +152,20 @@ async def _apply(resource: Resource, obj: Mapping[str, Any], live: Object, exact
     if exactly:
         preconditions["resourceVersion"] = head.resource_version
     guarded = _with_metadata(obj, **preconditions)
+    return await client.apply(resource, head.namespace, head.name, guarded, field_manager=FIELD_MANAGER)
+
+
+async def _refuse_replaced(resource: Resource, live: Object, client: Client, error: errors.Invalid) -> None:
+    """Raise ``ObserveAgain`` when ``live`` is not there any more.
+
+    422 is also how the server says that the UID differs; only a look tells that from a refused content.
+    """
     try:
-        return await client.apply(resource, head.namespace, head.name, guarded, field_manager=FIELD_MANAGER)
-    except errors.Invalid as error:
-        # 422 is also how the server says that the UID differs; only a look tells that from a refused content.
-        now = await client.get(resource, head.namespace, head.name, metadata_only=True)
-        if now.head.uid != head.uid:
-            raise ObserveAgain from error
-        raise
+        now = await client.get(resource, live.head.namespace, live.head.name, metadata_only=True)
+    except errors.NotFound:
+        raise ObserveAgain from error
+    if now.head.uid != live.head.uid:
+        raise ObserveAgain from error
 
 
 async def _merge(
@@ -182,6 +191,13 @@ async def _merge(
             field_manager=FIELD_MANAGER,
         )
     except errors.Conflict as error:
+        raise ObserveAgain from error
+    except errors.Invalid as error:
+        await _refuse_replaced(resource, live, client, error)
+        raise
+    except errors.NotFound as error:
+        if subresource:
+            raise  # perhaps only the subresource is not served; the caller knows what that means
         raise ObserveAgain from error
 
 

@@ -8,7 +8,9 @@ from functools import partial
 from random import Random
 from typing import Final
 
-from controller.engine.reflector import Phase, Reflector
+import structlog
+
+from controller.engine.reflector import Phase, Reflector, State
 from controller.engine.source import ResourceSource
 from controller.engine.store import Delta
 from controller.engine.supervise import RestartObserver, keep_running
@@ -22,6 +24,8 @@ from controller.kube.resources import Resource
 
 LISTS_AT_ONCE: Final = 4  # of one cluster: decoding lists is the peak of memory and of loop lag
 
+_log = structlog.get_logger(__name__)
+
 StateListener = Callable[["Cluster"], None]
 CacheListener = Callable[["Cluster", Resource, list[Delta]], None]
 
@@ -30,7 +34,7 @@ class Cluster:
     """One cluster. ``context`` "" is the control plane.
 
     Everybody reads ``state``, ``cache`` and ``client``; only the owner of the connection calls ``connect``,
-    ``disconnect`` and ``update``. The queue hands out nothing while the cluster is not usable.
+    ``disconnect``, ``update`` and ``answered``. The queue hands out nothing while the cluster is not usable.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Cluster:
         self._state = UNKNOWN
         self._was_usable = asyncio.Event()
         self._client: Client | None = None
+        self._answered_at: float | None = None
         self._state_listeners: list[StateListener] = []
         self._lists = asyncio.Semaphore(LISTS_AT_ONCE)
         self.reflectors: Final[list[tuple[Resource, Reflector]]] = []
@@ -61,7 +66,8 @@ class Cluster:
                     label_selector=spec.label_selector,
                     metadata_only=spec.metadata_only,
                 )
-                reflector = Reflector(source, store, rng=rng, lists=self._lists, on_state=self._reflector_changed)
+                changed = partial(self._watch_changed, spec.resource, namespace)
+                reflector = Reflector(source, store, rng=rng, lists=self._lists, on_state=changed)
                 self.reflectors.append((spec.resource, reflector))
 
     def __repr__(self) -> str:
@@ -79,6 +85,11 @@ class Cluster:
             raise ClusterUnavailable(self.context, self._state.message or "not connected")
         return self._client
 
+    @property
+    def answered_at(self) -> float | None:
+        """Loop time at which the server last answered a look, None when it never did."""
+        return self._answered_at
+
     def on_state(self, listener: StateListener) -> None:
         """Call ``listener`` whenever the state, or what a watch says of its kind, changed."""
         self._state_listeners.append(listener)
@@ -95,14 +106,20 @@ class Cluster:
         for _, reflector in self.reflectors:
             reflector.reconnect()
 
-    def disconnect(self) -> None:
-        """Have no client. Caches stay as they are: a cluster that is away is not a cluster that is empty."""
+    def disconnect(self, state: ClusterState) -> None:
+        """Have no client; ``state`` says why. Caches stay: a cluster that is away is not a cluster that is empty."""
+        assert not state.usable
         self._client = None
+        self.update(state)
         for _, reflector in self.reflectors:
             reflector.reconnect()
 
+    def answered(self) -> None:
+        """Note that the server has answered just now."""
+        self._answered_at = asyncio.get_running_loop().time()
+
     def update(self, state: ClusterState) -> None:
-        """Publish a state; the queue follows it."""
+        """Publish a state; the queue follows it, and watches that wait for a cluster that is back wait no longer."""
         before = self._state
         if state == before:
             return
@@ -112,7 +129,11 @@ class Cluster:
                 reflector.forget_fallback()
         if state.usable:
             self._was_usable.set()
-            self.queue.resume()
+            if not before.usable:
+                for _, reflector in self.reflectors:
+                    if reflector.state.phase is Phase.FAILING:
+                        reflector.reconnect()
+                self.queue.resume()
         else:
             self.queue.pause()
         self._tell()
@@ -135,6 +156,10 @@ class Cluster:
             if reflector.state.phase in (Phase.ABSENT, Phase.FORBIDDEN)
         ]
 
+    def failing(self) -> int:
+        """How many watches fail now."""
+        return sum(reflector.state.phase is Phase.FAILING for _, reflector in self.reflectors)
+
     async def wait_first_usable(self) -> None:
         """Return once the cluster has been usable for the first time."""
         await self._was_usable.wait()
@@ -146,7 +171,17 @@ class Cluster:
                 name = f"watch {resource} in {self.context or 'control plane'}"
                 group.create_task(keep_running(name, reflector.run, rng=rng, on_restart=on_restart), name=name)
 
-    def _reflector_changed(self, _: object) -> None:
+    def _watch_changed(self, resource: Resource, namespace: str, state: State) -> None:
+        if state.phase is not Phase.SYNCING:
+            quiet = state.phase in (Phase.STARTING, Phase.LIVE)
+            log = _log.debug if quiet else _log.warning
+            log(
+                "watch is " + state.phase,
+                cluster=self.context,
+                kind=resource.kind,
+                namespace=namespace,
+                error=None if state.error is None else str(state.error),
+            )
         self._tell()
 
     def _tell(self) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import anyio
 import msgspec
 
-from controller.engine.backoff import Backoff
+from controller.engine.backoff import Backoff, jitter
 from controller.fleet import state
 from controller.fleet.cluster import Cluster
 from controller.fleet.state import ClusterState, Reason
@@ -24,10 +24,11 @@ from controller.kube.objects import Object
 from controller.kube.resources import SECRETS
 
 KUBECONFIG_KEY: Final = "kubeconfig"
-PROBE_INTERVAL: Final = 10.0  # s between two looks at a healthy cluster
+CONNECT_DEADLINE: Final = 8.0  # s for the first answer over a new connection: 2 for the name, 3 for TCP and TLS
+PROBE_INTERVAL: Final = 3.0  # s ± 20 % between two looks at a healthy cluster
 CONFIRM_INTERVAL: Final = 1.5  # s between a failed look and the next
 FAILURES_TO_LOSE: Final = 3  # failed looks in a row after which a connected cluster counts as lost
-PROBE_DEADLINE: Final = 5.0  # s for one look
+PROBE_DEADLINE: Final = 2.0  # s for one look
 RETRY_CAP: Final = 5.0  # s; the longest wait between two attempts to reach a cluster that is away
 
 MakeClient = Callable[[StaticCredentials, str], Client]  # credentials and context
@@ -52,8 +53,8 @@ class ConfigProblem(Exception):
 class Connection:
     """The connection of one ClientConfig to its cluster.
 
-    ``who`` names the ClientConfig in messages, as ``namespace/name``. ``find_secret`` gives the Secret's head from
-    the control plane's cache (None while it is absent); ``wake`` is to be called when it changed.
+    ``who`` names the ClientConfig in messages, as ``namespace/name``. The Secret's head comes from the cache of
+    ``local``, the control plane; ``wake`` is to be called when it changed.
     """
 
     def __init__(
@@ -79,15 +80,24 @@ class Connection:
         self._changed = asyncio.Event()
         self._seen = ""  # the resourceVersion and UID of the Secret that was judged last
         self._wanted: Access | None = None  # what the Secret says now; None while it says nothing usable
-        self._problem: ConfigProblem | None = None
+        self._problem: ClusterState | None = None  # why the Secret's present content is not in use
         self._used: Access | None = None  # what the present client was made of
         self._credentials: StaticCredentials | None = None
         self._client: Client | None = None
         self._failures = 0
+        self._failing = 0  # watches of the cluster that failed when this was last told
+        cluster.on_state(self._suspect)
 
     def wake(self) -> None:
         """The Secret may have changed: look at once."""
         self._changed.set()
+
+    def _suspect(self, cluster: Cluster) -> None:
+        """A watch began to fail: the cluster itself may be lost, so do not wait for the next regular look."""
+        failing = cluster.failing()
+        if failing > self._failing and cluster.state.usable:
+            self._changed.set()
+        self._failing = failing
 
     async def run(self) -> None:
         """Connect, look after the connection, follow the Secret; for ever."""
@@ -103,7 +113,7 @@ class Connection:
                     wait = backoff.next() if transient else None
                 elif await self._look():
                     backoff.reset()
-                    wait = CONFIRM_INTERVAL if self._failures else PROBE_INTERVAL
+                    wait = CONFIRM_INTERVAL if self._failures else jitter(self._rng, PROBE_INTERVAL, 0.2)
                 else:
                     wait = backoff.next()
                 try:
@@ -112,8 +122,7 @@ class Connection:
                 except TimeoutError:
                     pass
         finally:
-            with anyio.CancelScope(shield=True):  # closing sockets takes loop turns that a cancelled task does not get
-                await self._drop()
+            await self._drop(ClusterState(False, Reason.CONNECTING, "the connection was closed"))
 
     # ── the Secret ──────────────────────────────────────────────────────────────────────────────────
 
@@ -121,9 +130,8 @@ class Connection:
         """Bring ``_wanted`` up to date with the Secret; report what is wrong with it."""
         found = self._local.cache.get(SECRETS, self._namespace, self._secret_name)
         if found is None:
-            self._seen, self._wanted = "absent", None
-            await self._drop()
-            self._cluster.update(
+            self._seen, self._wanted, self._problem = "absent", None, None
+            await self._drop(
                 ClusterState(
                     False,
                     Reason.SECRET_NOT_FOUND,
@@ -141,7 +149,7 @@ class Connection:
             self._problem = None
             self._seen = f"{secret.head.uid}/{secret.head.resource_version}"
         except ConfigProblem as problem:
-            self._seen, self._problem = seen, problem
+            self._seen = seen
             self._refuse(problem.state)
         except errors.NotFound:
             self._seen = ""  # gone between the cache and now: the watch will say so
@@ -175,21 +183,12 @@ class Connection:
         except kubeconfig.KubeconfigError as error:
             raise ConfigProblem(Reason(error.reason), f"{where}: {error}") from None
 
-    def _refuse(self, refusal: ClusterState) -> None:
-        """A Secret that cannot be used: the last good one goes on working, if there is one."""
-        if self._used is not None and self._cluster.state.usable:
-            self._wanted = self._used
-            self._cluster.update(
-                ClusterState(
-                    True,
-                    Reason.ROTATION_FAILED,
-                    f"the last good credentials are still in use; {refusal.message}",
-                    self._cluster.state.server_version,
-                )
-            )
-        else:
-            self._wanted = None
-            self._cluster.update(refusal)
+    def _refuse(self, problem: ClusterState) -> None:
+        """A Secret that cannot be used: the last good credentials go on working, if there are any."""
+        self._problem = problem
+        self._wanted = self._used
+        usable = self._cluster.state.usable
+        self._cluster.update(_not_rotated(problem, self._cluster.state.server_version) if usable else problem)
 
     # ── the cluster ─────────────────────────────────────────────────────────────────────────────────
 
@@ -197,71 +196,98 @@ class Connection:
         """One look at the cluster with what the Secret says now; True while it is usable."""
         wanted = self._wanted
         assert wanted is not None
-        if self._client is not None and self._used is not None and self._credentials is not None:
-            if wanted != self._used and same_connection(self._used, wanted):
-                self._credentials.replace(wanted.token)  # watches stay open
-                self._used = wanted
-            if wanted == self._used:
-                return await self._probe(self._client)
-        return await self._connect(wanted)
+        if self._client is not None and wanted == self._used:
+            return await self._probe(self._client)
+        return await self._take_over(wanted)
 
-    async def _connect(self, wanted: Access) -> bool:
-        """A new client beside the present one, which goes only when the new one has answered."""
-        client: Client | None = None
+    async def _take_over(self, wanted: Access) -> bool:
+        """Use ``wanted``, once it has proven itself over a connection of its own; until then all stays as it is."""
+        credentials = StaticCredentials(wanted)
         try:
-            credentials = StaticCredentials(wanted)
             client = self._make_client(credentials, self._cluster.context)
-            version = await _version(client)
+            try:
+                version = await _version(client, CONNECT_DEADLINE)
+            except BaseException:
+                await _close(client)
+                raise
         except errors.KubeError as error:
-            if client is not None:
-                await client.close()
-            if self._client is not None and self._cluster.state.usable:
-                self._refuse(state.of_error(error))
-                self._wanted = wanted  # tried again at the next look: the new address may only be late
-                return await self._probe(self._client)
-            self._cluster.update(state.of_error(error))
-            return False
-        former, self._client = self._client, client
-        self._credentials, self._used = credentials, wanted
+            failure = self._failure(error)
+            if self._client is None:
+                self._cluster.update(failure)
+                return False
+            self._refuse(failure)
+            self._wanted = wanted  # tried again at the next look: the new address may only be late
+            return await self._probe(self._client)
+        former = self._client
+        if former is not None and self._used is not None and same_connection(self._used, wanted):
+            assert self._credentials is not None
+            self._credentials.replace(wanted.token)  # watches stay open
+            former = client
+        else:
+            self._client, self._credentials = client, credentials
+            self._cluster.connect(client)
+        self._used, self._problem = wanted, None
         self._failures = 0
-        self._cluster.connect(client)
-        self._cluster.update(_connected(version))
+        self._answered(version)
         if former is not None:
-            await former.close()
+            await _close(former)
         return True
 
     async def _probe(self, client: Client) -> bool:
         try:
-            version = await _version(client)
-        except (errors.Unauthorized, errors.TLSFailed) as error:
-            self._failures = FAILURES_TO_LOSE
-            self._cluster.update(state.of_error(error))
+            version = await _version(client, PROBE_DEADLINE)
         except errors.KubeError as error:
+            # Not even a 401 is believed at once: servers that are starting up answer with it, too.
             self._failures += 1
             if self._failures >= FAILURES_TO_LOSE:
-                self._cluster.update(state.of_error(error))
+                self._cluster.update(self._problem or self._failure(error))
         else:
             self._failures = 0
-            if self._problem is None and self._wanted == self._used:
-                self._cluster.update(_connected(version))
+            self._answered(version)
         return self._cluster.state.usable
 
-    async def _drop(self) -> None:
+    def _answered(self, version: str) -> None:
+        """The client in use has had an answer."""
+        self._cluster.answered()
+        problem = self._problem
+        self._cluster.update(_connected(version) if problem is None else _not_rotated(problem, version))
+
+    def _failure(self, error: errors.KubeError) -> ClusterState:
+        failure = state.of_error(error)
+        return msgspec.structs.replace(failure, message=f"ClientConfig {self._who}: {failure.message}")
+
+    async def _drop(self, why: ClusterState) -> None:
         """Disconnect and forget the credentials; nothing in the remote cluster is touched."""
         client, self._client = self._client, None
         self._used = self._credentials = None
         self._failures = 0
-        if client is not None:
-            self._cluster.disconnect()
-            await client.close()
+        if client is None:
+            self._cluster.update(why)
+            return
+        self._cluster.disconnect(why)
+        await _close(client)
 
 
-async def _version(client: Client) -> str:
-    body = await client.raw("GET", "/version", deadline=PROBE_DEADLINE)
+async def _close(client: Client) -> None:
+    with anyio.CancelScope(shield=True):  # closing sockets takes loop turns that a cancelled task does not get
+        await client.close()
+
+
+async def _version(client: Client, deadline: float) -> str:
+    """The server's version; "" when it knows us and tells us nothing (hardened clusters keep it to themselves)."""
+    try:
+        body = await client.raw("GET", "/version", deadline=deadline)
+    except errors.Forbidden:
+        return ""
     try:
         return errors.clean(msgspec.json.decode(body, type=_Version).git_version, 64)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise errors.Malformed("/version is not what an API server answers") from None
+
+
+def _not_rotated(problem: ClusterState, version: str) -> ClusterState:
+    message = f"the last good credentials are still in use; {problem.message}"
+    return ClusterState(True, Reason.ROTATION_FAILED, message, version)
 
 
 def _connected(version: str) -> ClusterState:

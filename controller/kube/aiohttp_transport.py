@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from typing import Final, Protocol
+import ssl
+from ipaddress import ip_address
+from typing import Final
 
 import aiohttp
 from aiohttp import hdrs
@@ -14,11 +16,12 @@ from yarl import URL
 
 import controller
 from controller.kube import errors
+from controller.kube.addresses import AddressPolicy, Resolver
 from controller.kube.credentials import Credentials
 from controller.kube.tls import client_context
 from controller.kube.transport import LineStream, Request, Response
 
-CONNECT_DEADLINE: Final = 3.0  # s for name, TCP and TLS together
+CONNECT_DEADLINE: Final = 3.0  # s for TCP and TLS together; the resolver has a deadline of its own
 UNARY_CONNECTIONS: Final = 10  # of one cluster at once; watches have connections of their own
 BODY_CAP: Final = 64 * 2**20  # bytes of a whole response
 LINE_CAP: Final = 8 * 2**20  # bytes of one watch line; etcd's own limit for an object is 1.5 MiB
@@ -27,14 +30,6 @@ USER_AGENT: Final = f"k8ssandra-controller/{controller.__version__}"
 
 # A peer that vanished is noticed after 15 + 3·5 s when idle and after 30 s with data under way; aiohttp sets neither.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
-
-
-class AddressCheck(Protocol):
-    """Judges the address that a connection is about to be made to."""
-
-    def check(self, ip: str, host: str) -> None:
-        """Raises ``AddressNotAllowed``; ``host`` is the name it was resolved from."""
-        ...
 
 
 class AiohttpTransport:
@@ -51,18 +46,23 @@ class AiohttpTransport:
         self,
         credentials: Credentials,
         *,
-        policy: AddressCheck | None = None,
+        policy: AddressPolicy | None = None,
         resolver: AbstractResolver | None = None,
         connections: int = UNARY_CONNECTIONS,
         user_agent: str = USER_AGENT,
     ) -> None:
         self._credentials = credentials
         self._policy = policy
-        self._resolver = resolver if resolver is not None else aiohttp.DefaultResolver()
+        # Never aiohttp's own: it resolves in the loop's thread pool, which one dead DNS would starve.
+        self._resolver = resolver if resolver is not None else Resolver(policy)
         self._headers = {str(hdrs.USER_AGENT): user_agent, str(hdrs.ACCEPT): "application/json"}
         self._access = credentials.access
         self._context = client_context(self._access)
-        self._host = URL(self._access.server).authority  # host:port, for messages
+        server = URL(self._access.server)
+        self._host = server.authority  # host:port, for messages
+        self._target = server.host or ""
+        # Whom the sockets are connected to; the server's own name is the proxy's to resolve.
+        self._peer = (URL(self._access.proxy).host or "") if self._access.proxy else self._target
         self._limit = connections
         self._unary: aiohttp.ClientSession | None = None
         self._streams: aiohttp.ClientSession | None = None
@@ -99,7 +99,7 @@ class AiohttpTransport:
 
     def _session(self, limit: int) -> aiohttp.ClientSession:
         if self._closed:
-            raise errors.ConnectionLost("the connection was closed")
+            raise errors.ConnectionLost(f"{self._host}: the connection was closed")
         connector = aiohttp.TCPConnector(
             limit=limit,
             ssl=self._context,
@@ -120,7 +120,7 @@ class AiohttpTransport:
         """A socket towards one address: judged here, because here is the address that is really used."""
         family, kind, protocol, _, address = addr_info
         if self._policy is not None:
-            self._policy.check(str(address[0]), URL(self._access.server).host or "")
+            self._policy.check(str(address[0]), self._peer)
         sock = socket.socket(family=family, type=kind, proto=protocol)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -135,6 +135,8 @@ class AiohttpTransport:
     async def _send(
         self, session: aiohttp.ClientSession, request: Request, token: str, silence: float | None = None
     ) -> aiohttp.ClientResponse:
+        if self._access.proxy and self._policy is not None and _is_address(self._target):
+            self._policy.check(self._target, self._target)  # no socket of ours will go there
         headers: dict[str, str] = {**self._headers}
         for name, value in request.headers:
             headers[name.title()] = value
@@ -157,7 +159,9 @@ class AiohttpTransport:
     async def _once(self, session: aiohttp.ClientSession, request: Request, token: str) -> Response:
         try:
             async with asyncio.timeout(request.deadline):
-                return await _whole(await self._send(session, request, token))
+                return await _whole(await self._send(session, request, token), self._host)
+        except asyncio.CancelledError as error:
+            raise self._cancelled(error) from error
         except Exception as error:
             raise _translate(error, self._host, request) from error
 
@@ -168,10 +172,20 @@ class AiohttpTransport:
             async with asyncio.timeout(request.deadline):
                 response = await self._send(session, request, token, silence)
                 if response.status == 200:
+                    _refuse_compressed(response, self._host)
                     return _AiohttpStream(response, self._host, silence)
-                return await _whole(response)
+                return await _whole(response, self._host)
+        except asyncio.CancelledError as error:
+            raise self._cancelled(error) from error
         except Exception as error:
             raise _translate(error, self._host, request) from error
+
+    def _cancelled(self, error: asyncio.CancelledError) -> BaseException:
+        """A connector that is closed cancels whoever waits for one of its connections: that is no cancellation."""
+        task = asyncio.current_task()
+        if self._closed and task is not None and not task.cancelling():
+            return errors.ConnectionLost(f"{self._host}: the connection was closed")
+        return error
 
 
 def _translate(error: Exception, host: str, request: Request) -> Exception:
@@ -191,10 +205,16 @@ def translate(error: Exception, host: str) -> Exception:
         case aiohttp.ClientConnectorCertificateError():
             return errors.TLSFailed(f"{host}: {_certificate_cause(error.certificate_error)}")
         case aiohttp.ClientSSLError():
-            return errors.TLSFailed(f"{host}: TLS handshake failed")
+            return errors.TLSFailed(f"{host}: TLS handshake failed{_tls_cause(error.os_error)}")
+        case aiohttp.ClientOSError() if isinstance(error.__cause__, ssl.SSLError):
+            return errors.TLSFailed(f"{host}: TLS failed{_tls_cause(error.__cause__)}")
         case aiohttp.ConnectionTimeoutError():
             return errors.ConnectFailed(f"{host}: no connection within {CONNECT_DEADLINE:g} s")
-        case aiohttp.ClientConnectorError() | aiohttp.ClientProxyConnectionError():
+        case aiohttp.ClientHttpProxyError():
+            return errors.ConnectFailed(f"{host}: the proxy refused to connect ({error.status})")
+        case aiohttp.ClientProxyConnectionError():
+            return errors.ConnectFailed(f"{host}: no connection to the proxy")
+        case aiohttp.ClientConnectorError():
             return errors.ConnectFailed(f"{host}: {os.strerror(error.errno) if error.errno else 'cannot connect'}")
         case aiohttp.ServerTimeoutError():
             return errors.StreamSilent(f"{host}: the stream is silent")
@@ -215,28 +235,47 @@ def _certificate_cause(error: BaseException) -> str:
     return f"certificate verify failed: {errors.clean(str(reason), 200)}"
 
 
-async def _whole(response: aiohttp.ClientResponse) -> Response:
+def _tls_cause(error: BaseException) -> str:
+    """OpenSSL's own word for it, such as WRONG_VERSION_NUMBER (no TLS at all) or an alert of the server."""
+    reason = getattr(error, "reason", None)
+    return f": {errors.clean(str(reason), 200)}" if reason else ""
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+async def _whole(response: aiohttp.ClientResponse, host: str) -> Response:
     """The response with its body, which may not be over the cap or compressed."""
     try:
-        return await _read(response)
+        return await _read(response, host)
     except BaseException:
         response.close()  # the rest of the body is not wanted, so the connection is of no more use
         raise
 
 
-async def _read(response: aiohttp.ClientResponse) -> Response:
-    if response.headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
-        raise errors.Malformed("the response is compressed, which was not asked for")
+async def _read(response: aiohttp.ClientResponse, host: str) -> Response:
+    _refuse_compressed(response, host)
     if (response.content_length or 0) > BODY_CAP:
-        raise errors.TooLarge(f"the response is over {BODY_CAP} bytes")
+        raise errors.TooLarge(f"{host}: the response is over {BODY_CAP} bytes")
     parts, size = [], 0
     while part := await response.content.readany():
         parts.append(part)
         size += len(part)
         if size > BODY_CAP:
-            raise errors.TooLarge(f"the response is over {BODY_CAP} bytes")
+            raise errors.TooLarge(f"{host}: the response is over {BODY_CAP} bytes")
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Response(status=response.status, headers=headers, body=b"".join(parts))
+
+
+def _refuse_compressed(response: aiohttp.ClientResponse, host: str) -> None:
+    if response.headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
+        response.close()
+        raise errors.Malformed(f"{host}: the response is compressed, which was not asked for")
 
 
 class _AiohttpStream:
