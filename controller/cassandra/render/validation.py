@@ -201,6 +201,9 @@ def warnings(template: Template) -> Iterator[FieldProblem]:
     if datacenter.rebuild is not None:
         path = f"{template.path}.rebuild"
         yield FieldProblem(path, "has no effect on a datacenter", "move it to spec.cassandra.rebuild", name)
+    if template.options.jmx_init_container_image is not None:
+        path = f"{template.path}.jmxInitContainerImage"
+        yield FieldProblem(path, "has no effect any more", "remove it", name)
     if template.is_first:
         for field, value in (("cdc", cassandra.cdc), ("datacenterName", cassandra.datacenter_name)):
             if value:

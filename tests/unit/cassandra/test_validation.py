@@ -179,9 +179,10 @@ def test_a_message_names_the_datacenter_and_the_way_out() -> None:
     assert (error.datacenter, error.reason) == ("dc1", "InvalidSpec")
 
 
-def test_rebuild_on_a_datacenter_has_no_effect_and_that_is_said() -> None:
-    made = rendered(cluster(datacenter(rebuild={"sourceDc": "dc2"})))
-    assert [warning.field for warning in made.warnings] == [f"{DC}.rebuild"]
+@pytest.mark.parametrize("field", ["rebuild", "jmxInitContainerImage"])
+def test_what_has_no_effect_on_a_datacenter_is_said(field: str) -> None:
+    made = rendered(cluster(datacenter(**{field: {"name": "x"}})))
+    assert [warning.field for warning in made.warnings] == [f"{DC}.{field}"]
 
 
 def test_additional_seeds_that_cannot_be_used_are_said() -> None:

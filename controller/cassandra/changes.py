@@ -1,0 +1,117 @@
+"""What may not change once a datacenter is there, and what stays as it is although the specification says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from controller.cassandra.compare import stamped
+from controller.cassandra.names import DEFAULT_RACK
+from controller.cassandra.problems import FieldProblem
+from controller.cassandra.render import RenderedDatacenter
+from controller.cassandra.types import K8ssandraCluster
+from controller.cassandra.versions import parse_version
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a CassandraDatacenter is: context name ("" for the control plane's own cluster) and namespace."""
+
+    context: str
+    namespace: str
+
+
+class Adjusted(msgspec.Struct, frozen=True):
+    """``object``: what to write instead of the rendered one. ``kept``: fields that stay as they are in the cluster."""
+
+    object: dict[str, Any]
+    problems: tuple[FieldProblem, ...] = ()
+    kept: tuple[FieldProblem, ...] = ()
+
+
+def forbidden_moves(cluster: K8ssandraCluster, deployed: Mapping[str, Place]) -> tuple[FieldProblem, ...]:
+    """What is wrong with the datacenters' names and places, given where those of this cluster are, by name."""
+    return tuple(_moves(cluster, deployed))
+
+
+def adjust(cluster: K8ssandraCluster, datacenter: RenderedDatacenter, live_spec: Mapping[str, Any]) -> Adjusted:
+    """The object to write over a live CassandraDatacenter. With ``problems`` nothing may be written."""
+    spec: dict[str, Any] = datacenter.object["spec"]
+    kept: list[FieldProblem] = []
+    changed = dict(spec)
+    secret = live_spec.get("superuserSecretName") or ""
+    if secret and secret != spec.get("superuserSecretName", ""):
+        changed["superuserSecretName"] = secret
+        message, remedy = "cannot change and stays as it is", "name the Secret that is in use"
+        kept.append(FieldProblem("spec.cassandra.superuserSecretRef", message, remedy, datacenter.name, "Immutable"))
+    tokens = _num_tokens(live_spec)
+    if tokens is not None and tokens != _num_tokens(spec) and _upgrade_without_tokens(cluster, spec, live_spec):
+        yaml = {**spec["config"]["cassandra-yaml"], "num_tokens": tokens}
+        changed["config"] = {**spec["config"], "cassandra-yaml": yaml}
+        message, remedy = f"stays {tokens} over the upgrade", "say so in the specification"
+        path = "spec.cassandra.config.cassandraYaml.num_tokens"
+        kept.append(FieldProblem(path, message, remedy, datacenter.name, "Immutable"))
+    obj = stamped({**datacenter.object, "spec": changed}) if kept else datacenter.object
+    return Adjusted(obj, tuple(_immutable(cluster, datacenter.name, changed, live_spec)), tuple(kept))
+
+
+def _moves(cluster: K8ssandraCluster, deployed: Mapping[str, Place]) -> Iterator[FieldProblem]:
+    cassandra = cluster.spec.cassandra
+    datacenters = cassandra.datacenters if cassandra else []
+    names = {datacenter.name for datacenter in datacenters}
+    gone = sorted(deployed.keys() - names)
+    for index, datacenter in enumerate(datacenters):
+        path = f"spec.cassandra.datacenters[{index}]"
+        place = deployed.get(datacenter.name)
+        if place is None:
+            if gone:
+                message = f"{datacenter.name} is added while {', '.join(gone)} is removed"
+                remedy = "do one after the other; to rename a datacenter loses its data"
+                yield FieldProblem(f"{path}.metadata.name", message, remedy, datacenter.name)
+            continue
+        if place.context != datacenter.k8s_context:
+            message = f"{datacenter.name} is in {place.context or 'the control plane'} and cannot move"
+            remedy = "add a datacenter of another name there, and remove this one when it has joined"
+            yield FieldProblem(f"{path}.k8sContext", message, remedy, datacenter.name)
+        if place.namespace != (datacenter.metadata.namespace or cluster.namespace):
+            message = f"{datacenter.name} is in the namespace {place.namespace} and cannot move"
+            yield FieldProblem(f"{path}.metadata.namespace", message, "put it back", datacenter.name)
+
+
+def _immutable(
+    cluster: K8ssandraCluster, name: str, spec: Mapping[str, Any], live_spec: Mapping[str, Any]
+) -> Iterator[FieldProblem]:
+    datacenters = cluster.spec.cassandra.datacenters if cluster.spec.cassandra else []
+    index = next((index for index, datacenter in enumerate(datacenters) if datacenter.name == name), 0)
+    path = f"spec.cassandra.datacenters[{index}]"
+    if live_spec.get("clusterName") != spec["clusterName"]:
+        message = f"cannot change; the cluster is called {live_spec.get('clusterName')}"
+        yield FieldProblem("spec.cassandra.clusterName", message, "put it back", name)
+    if (live_spec.get("datacenterName") or "") != spec.get("datacenterName", ""):
+        message = f"cannot change; it is {live_spec.get('datacenterName') or 'not set'}"
+        yield FieldProblem(f"{path}.datacenterName", message, "put it back", name)
+    tokens = _num_tokens(live_spec)
+    if tokens is not None and tokens != _num_tokens(spec):
+        message = f"cannot change; it is {tokens}"
+        yield FieldProblem(f"{path}.config.cassandraYaml.num_tokens", message, "put it back", name)
+    racks, live_racks = (
+        [rack.get("name") for rack in found.get("racks") or ()] or [DEFAULT_RACK] for found in (spec, live_spec)
+    )
+    if racks[: len(live_racks)] != live_racks:
+        message = f"racks cannot be removed, renamed or reordered; they are {', '.join(map(str, live_racks))}"
+        yield FieldProblem(f"{path}.racks", message, "put them back; new ones go to the end", name)
+
+
+def _upgrade_without_tokens(cluster: K8ssandraCluster, spec: Mapping[str, Any], live_spec: Mapping[str, Any]) -> bool:
+    """Whether Cassandra goes from 3 to a newer version, and the specification leaves the number of tokens open."""
+    before, after = parse_version(str(live_spec.get("serverVersion", ""))), parse_version(spec["serverVersion"])
+    if spec["serverType"] != "cassandra" or before is None or after is None or before.major != 3 or after.major <= 3:
+        return False
+    config = cluster.spec.cassandra.config if cluster.spec.cassandra else None
+    return config is None or config.cassandra_yaml.get("num_tokens") is None
+
+
+def _num_tokens(spec: Mapping[str, Any]) -> Any:
+    yaml = (spec.get("config") or {}).get("cassandra-yaml") or {}
+    return yaml.get("num_tokens") if isinstance(yaml, Mapping) else None
