@@ -46,7 +46,7 @@ async def load_own(path: str = "", context: str = "", *, environ: Mapping[str, s
     ``path``: "" is ``$KUBECONFIG`` (a list of files is merged), else ``~/.kube/config``. ``context``: "" is the
     current one. Files are read into memory; none is written. Raises ``CredentialsUnavailable``.
     """
-    entry = _choose(path or environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config"), context)
+    entry = _choose(path or environ.get("KUBECONFIG") or _default(), context)
     renewal = await entry.load()
     return OwnKubeconfig(entry, renewal)
 
@@ -219,9 +219,18 @@ class _Part:
             raise CredentialsUnavailable(f"{field}: {path}: {error.strerror}") from None
 
 
-def _choose(paths: str, context: str) -> _Entry:
-    from kubernetes_asyncio.config.kube_config import KubeConfigMerger
+def _default() -> str:
+    try:
+        return str(Path.home() / ".kube" / "config")
+    except RuntimeError:  # a user without an entry in passwd, as in containers
+        raise CredentialsUnavailable("no kubeconfig was named, and there is no home folder: --kubeconfig") from None
 
+
+def _choose(paths: str, context: str) -> _Entry:
+    try:
+        from kubernetes_asyncio.config.kube_config import KubeConfigMerger
+    except RuntimeError:
+        raise CredentialsUnavailable("kubernetes-asyncio loads nothing without a home folder: set HOME") from None
     try:
         merged = KubeConfigMerger(paths).config
     except Exception as error:  # noqa: BLE001 - no file, no YAML, no mapping: all the same to the user

@@ -30,16 +30,16 @@ def client_context(access: Access) -> ssl.SSLContext:
         raise TLSFailed("the certificate authority holds no usable PEM certificate") from None
     if access.client_certificate:
         try:
-            with _readable(access.client_certificate + b"\n" + access.client_key) as path:
+            with readable(access.client_certificate + b"\n" + access.client_key) as path:
                 # A password of "" makes an encrypted key an error instead of a question on the terminal.
-                context.load_cert_chain(path, password="")  # noqa: S106
+                context.load_cert_chain(path, password="")
         except (ssl.SSLError, ValueError):
             raise TLSFailed("the client certificate and its key cannot be used together") from None
     return context
 
 
 @contextmanager
-def _readable(material: bytes) -> Iterator[str]:
+def readable(material: bytes) -> Iterator[str]:
     """A path that holds ``material`` for a moment: OpenSSL takes a key from a path only.
 
     On Linux the file is in anonymous memory and never on a disk; elsewhere it is a private file, removed at once.

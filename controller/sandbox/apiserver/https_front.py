@@ -14,6 +14,7 @@ from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 
+from controller.kube.tls import readable
 from controller.kube.transport import Request, Response
 from controller.sandbox.apiserver.server import ApiServer
 from controller.sandbox.apiserver.serving import dispatch
@@ -41,7 +42,9 @@ async def serve(server: ApiServer, host: str = "127.0.0.1", port: int = 0) -> As
     """Serve over HTTPS on ``host``; port 0 takes a free one. Open watches end when the block is left."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    server.authority.issue_cert(host, "localhost", "kubernetes.default.svc").configure_cert(context)
+    certificate = server.authority.issue_cert(host, "localhost", "kubernetes.default.svc")
+    with readable(certificate.private_key_and_cert_chain_pem.bytes()) as path:  # trustme itself would need a disk
+        context.load_cert_chain(path)
     front = _Front(server)
     runner = web.ServerRunner(
         web.Server(

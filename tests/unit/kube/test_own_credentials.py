@@ -158,6 +158,15 @@ async def test_an_absent_kubeconfig_is_said(tmp_path: Path) -> None:
         await load_own(str(tmp_path / "config"))
 
 
+async def test_the_lack_of_a_home_folder_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(CredentialsUnavailable, match="no home folder: --kubeconfig"):
+        await load_own(environ={})
+
+
 # ── credential plugins ──────────────────────────────────────────────────────────────────────────────
 
 
