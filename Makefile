@@ -50,6 +50,8 @@ lock: $(READY) ## resolve requirements/*.lock anew from pyproject.toml
 		--extra sandbox --group dev --group build pyproject.toml -o requirements/dev.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra sandbox -c requirements/dev.lock pyproject.toml -o requirements/runtime.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--group build -c requirements/dev.lock -o requirements/build.lock
 
 image: ## build the image (ENGINE=docker|podman IMAGE=...)
 	$(ENGINE) build -f Containerfile -t $(IMAGE) .
