@@ -127,8 +127,8 @@ class Handlers:
         """Nothing new is made of a CRD that is going."""
         definition = self._core.storage.collection(CRDS.name).get(kind.collection) if kind.custom else None
         if definition is not None and definition.deleting:
-            message = "create not allowed while custom resource definition is terminating"
-            raise failures.Failure(405, "MethodNotAllowed", message, details={})
+            why = "create not allowed while custom resource definition is terminating"
+            raise failures.forbidden(kind.resource, "", why)
 
     def _update(self, route: Route, request: Request, user: User) -> Response:
         kind = route.kind

@@ -12,12 +12,14 @@ from controller.sandbox.apiserver.core import Core, User
 from controller.sandbox.apiserver.crds import CLEANUP, accepted_status, condition, kinds_of
 from controller.sandbox.apiserver.options import DeleteOptions, WriteOptions
 from controller.sandbox.apiserver.remover import Remover
+from controller.sandbox.apiserver.selectors import selected
 from controller.sandbox.apiserver.storage import Collection, Event, Version
 from controller.sandbox.apiserver.strategies import SA_NAME, TOKEN_TYPE
 from controller.sandbox.apiserver.writer import Writer
 
 Json = dict[str, Any]
 
+CLUSTER_ROLES: Final = "clusterroles.rbac.authorization.k8s.io"
 SA_UID: Final = "kubernetes.io/service-account.uid"
 INTERNAL: Final = WriteOptions(
     user=User("system:kube-controller-manager"), manager="kube-controller-manager", validation="Ignore"
@@ -51,6 +53,8 @@ class Housekeeping:
                 self._dirty[name, version.key] = None
         elif name == SERVICES.name and event.type == "DELETED":
             self._core.addresses.release(version.decode())
+        elif name == CLUSTER_ROLES:
+            self._dirty[name, ""] = None
         if name == CRDS.name:
             self._define(event)
             self._dirty[name, version.key] = None
@@ -74,6 +78,7 @@ class Housekeeping:
             SERVICE_ACCOUNTS.name: self._tend_account,
             SECRETS.name: self._tend_token,
             CRDS.name: self._tend_definition,
+            CLUSTER_ROLES: self._aggregate,
         }
         for name, key in dirty:
             work[name](key)
@@ -164,6 +169,26 @@ class Housekeeping:
             return secret_object
 
         self._writer.update(kind, secret, filled, INTERNAL)
+
+    # ── roles ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _aggregate(self, _: str) -> None:
+        """Give every aggregating ClusterRole the rules of those that it selects."""
+        roles = self._core.storage.collection(CLUSTER_ROLES)
+        for role in list(roles.objects.values()):
+            obj = role.decode()
+            selectors = (obj.get("aggregationRule") or {}).get("clusterRoleSelectors")
+            if not selectors:
+                continue
+            rules: list[Json] = []
+            for key in roles.keys:
+                other = roles.objects[key]
+                if other is role or not any(selected(selector, other.labels) for selector in selectors):
+                    continue
+                rules += [rule for rule in other.decode().get("rules") or () if rule not in rules]
+            if rules != (obj.get("rules") or []):
+                obj["rules"] = rules
+                roles.put(obj)
 
     # ── CRDs ────────────────────────────────────────────────────────────────────────────────────────
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ import yaml
 from controller.sandbox.apiserver import failures
 from controller.sandbox.apiserver.apply import ApplyConflict, InvalidApply, apply
 from controller.sandbox.apiserver.bodies import from_yaml
+from controller.sandbox.apiserver.cloning import clone
 from controller.sandbox.apiserver.core import Core
 from controller.sandbox.apiserver.failures import bad_request, invalid_value, required
 from controller.sandbox.apiserver.kinds import Kind
@@ -133,7 +133,7 @@ class Patcher:
         try:
             return apply(
                 old,
-                copy.deepcopy(applied),
+                clone(applied),
                 manager=options.manager,
                 force=bool(options.force),
                 schema=kind.schema,

@@ -34,11 +34,19 @@ class Virtual(msgspec.Struct, frozen=True):
     subject: Subject
 
 
-def resolve(registry: Registry, request: Request) -> Route | Virtual | None:
-    """The route of a request under ``/api/v1`` or ``/apis/<group>/<version>``, None for any other path.
+class _Place(msgspec.Struct, frozen=True):
+    """A path under a group and version, taken apart; whether anything is served there is not known yet."""
 
-    Raises 404 for a kind that is not served.
-    """
+    group: str
+    version: str
+    namespace: str
+    plural: str
+    name: str
+    subresource: str
+    watching: bool
+
+
+def _place(request: Request) -> _Place | None:
     parts = [unquote(part) for part in request.path.strip("/").split("/")]
     if parts[:2] == ["api", "v1"] and len(parts) > 2:
         group, version, rest = "", "v1", parts[2:]
@@ -50,18 +58,39 @@ def resolve(registry: Registry, request: Request) -> Route | Virtual | None:
     if watching:
         rest = rest[1:]
     namespace = ""
-    if rest[0] == "namespaces" and len(rest) > 2 and not (not group and rest[2] in ("status", "finalize")):
+    if rest[0] == "namespaces" and len(rest) > 2 and (group or rest[2] not in ("status", "finalize")):
         namespace, rest = rest[1], rest[2:]
-    if len(rest) > 3:
+    plural, name, subresource = (*rest[:2], "/".join(rest[2:]), "", "")[:3] if len(rest) > 1 else (rest[0], "", "")
+    return _Place(group, version, namespace, plural, name, subresource, watching)
+
+
+def subject_of(request: Request) -> Subject:
+    """What a request is about, whether that exists or not."""
+    place = _place(request)
+    return _subject(request, place) if place is not None else Subject("")
+
+
+def _subject(request: Request, place: _Place) -> Subject:
+    verb = "watch" if place.watching else _verb(request, place.name)
+    resource = f"{place.plural}.{place.group}" if place.group else place.plural
+    return Subject(verb, resource, place.namespace, place.name, place.subresource)
+
+
+def resolve(registry: Registry, request: Request) -> Route | Virtual | None:
+    """The route of a request under ``/api/v1`` or ``/apis/<group>/<version>``, None for any other path.
+
+    Raises 404 for a kind that is not served.
+    """
+    place = _place(request)
+    if place is None:
+        return None
+    subject = _subject(request, place)
+    if place.group in ("authentication.k8s.io", "authorization.k8s.io"):
+        return Virtual(place.group, place.plural, subject)
+    kind = registry.at(place.group, place.version, place.plural)
+    if kind is None or not kind.served or (place.namespace and not kind.resource.namespaced):
         raise no_such_resource()
-    plural, name, subresource = (*rest, "", "")[:3]
-    if group in ("authentication.k8s.io", "authorization.k8s.io"):
-        return Virtual(group, plural, Subject(_WRITES.get(request.method, "get"), f"{plural}.{group}"))
-    kind = registry.at(group, version, plural)
-    if kind is None or not kind.served or (namespace and not kind.resource.namespaced):
-        raise no_such_resource()
-    verb = "watch" if watching else _verb(request, name)
-    return Route(kind, namespace, name, subresource, Subject(verb, kind.collection, namespace, name, subresource))
+    return Route(kind, place.namespace, place.name, place.subresource, subject)
 
 
 def _verb(request: Request, name: str) -> str:

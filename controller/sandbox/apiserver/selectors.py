@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -113,6 +113,18 @@ def parse_labels(text: str) -> tuple[Requirement, ...]:
             if reader.done:
                 raise _unparsable(text, "found '', expected: identifier after ','")
     return tuple(found)
+
+
+def selected(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Whether a ``metav1.LabelSelector`` matches."""
+    words: dict[str, Operator] = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "absent"}
+    wanted = [Requirement(key, "in", (value,)) for key, value in (selector.get("matchLabels") or {}).items()]
+    wanted += [
+        Requirement(e["key"], words[e["operator"]], tuple(e.get("values") or ()))
+        for e in selector.get("matchExpressions") or ()
+        if e.get("operator") in words
+    ]
+    return all(requirement.matches(labels) for requirement in wanted)
 
 
 class _Reader:

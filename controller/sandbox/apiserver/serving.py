@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from controller.kube.transport import Request, Response
+from controller.sandbox.apiserver.routes import subject_of
 from controller.sandbox.apiserver.server import ApiServer, refusal
 from controller.sandbox.apiserver.watches import Watch
 
 
 async def dispatch(server: ApiServer, request: Request, token: str | None) -> Response | Watch | None:
     """The server's answer; None when a fault breaks the connection instead."""
-    subject = server.subject(request)
+    subject = subject_of(request)
     fault = server.faults.take(subject)
     if fault is None:
         return server.handle(request, token=token)

@@ -118,7 +118,7 @@ class Writer:
         metadata, before = new["metadata"], old["metadata"]
         self._place(kind, metadata, live.namespace, live.name)
         self._check_version(kind, live, metadata)
-        self._check_unknown(kind, new, options, patch=patch)
+        _see(kind, new, subresource, lambda part: self._check_unknown(kind, part, options, patch=patch))
         for key in SERVER_OWNED:
             if key in before:
                 if key == "generation":
@@ -126,14 +126,14 @@ class Writer:
                 metadata.setdefault(key, before[key])
         metadata["creationTimestamp"] = before["creationTimestamp"]
         new = self._merge_subresource(kind, new, old, subresource)
-        self._default(kind, new, old, patch=patch)
+        _see(kind, new, subresource, lambda part: self._default(kind, part, old, patch=patch))
         if not managed:
             self._track(kind, old, new, subresource, options)
         new["metadata"]["resourceVersion"] = before["resourceVersion"]
         if not subresource:
             kind.strategy.prepare_update(new, old, core.context())
         faults = [*kind.strategy.validate(new), *kind.strategy.validate_update(new, old)]
-        self._judge(kind, new, [*metadata_update_faults(new["metadata"], before), *faults])
+        self._judge(kind, new, [*metadata_update_faults(new["metadata"], before), *faults], subresource)
         if not subresource and self._new_generation(kind, new, old):
             new["metadata"]["generation"] = before.get("generation", 0) + 1
         return self._commit(kind, new, live, options, old)
@@ -218,7 +218,7 @@ class Writer:
             raise failures.invalid("", "", "", [failures.invalid_value("patch", {}, sentence)])
         raise malformed(kind, sentence)
 
-    def _judge(self, kind: Kind, obj: Json, found: list[Fault]) -> None:
+    def _judge(self, kind: Kind, obj: Json, found: list[Fault], subresource: str = "") -> None:
         resource = kind.resource
         faults: list[Fault] = metadata_faults(
             obj["metadata"],
@@ -227,9 +227,10 @@ class Writer:
             bare_finalizers=kind.custom,
         )
         faults += found
-        if kind.schema is not None:
-            # a struct's nulls are the fields that it does not have
-            faults += [e for e in kind.schema.validate(obj) if kind.custom or e.reason != _WRONG_TYPE]
+        if (schema := kind.schema) is not None:
+            wrong: list[Fault] = []
+            _see(kind, obj, subresource, lambda part: wrong.extend(schema.validate(part)))
+            faults += [e for e in wrong if _concerns(kind, e, subresource)]
         if faults:
             raise failures.invalid(resource.group, resource.kind, obj["metadata"].get("name", ""), faults)
 
@@ -259,6 +260,23 @@ def reset_fields(kind: Kind, subresource: str) -> tuple[tuple[str, ...], ...]:
     if subresource == "status":
         return RESET_BY_STATUS if kind.custom else (("f:spec",),)
     return RESET_BY_MAIN if kind.has_status else ()
+
+
+def _see(kind: Kind, obj: Json, subresource: str, step: Callable[[Json], object]) -> None:
+    """Show a schema step what was written: of a write to a custom status just that, the rest being as it was stored."""
+    if not kind.custom or subresource != "status":
+        step(obj)
+        return
+    part: Json = {key: obj[key] for key in ("apiVersion", "kind", "metadata", "status") if key in obj}
+    step(part)
+    _copy(part, obj, "status")
+
+
+def _concerns(kind: Kind, error: Fault, subresource: str) -> bool:
+    """Whether an error is about what was written; a struct's nulls are the fields that it does not have."""
+    if not kind.custom:
+        return error.reason != _WRONG_TYPE
+    return subresource != "status" or error.field.startswith("status")
 
 
 def _unreadable(error: Fault) -> bool:
