@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
@@ -20,12 +21,15 @@ IGNORED_ENVIRONMENT: Final[dict[str, str]] = {
 }
 
 
+_NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One run of the controller.
 
     ``kubeconfig`` and ``context``: the control plane when run outside a cluster; both "" means in-cluster
     credentials if there are any, else the user's default kubeconfig. ``watch_namespaces``: () is all of them.
-    ``operator_namespace``: where Events about the controller itself go. ``metrics_address`` and
+    ``operator_namespace``: where the controller itself lives. ``metrics_address`` and
     ``health_address``: ``host:port``, "" for off, port 0 for any. ``workers``: per cluster.
     ``allow_proxy``: proxy URLs or globs a kubeconfig may name. ``allow_server_cidr``: networks exempt from the
     address rules.
@@ -46,9 +50,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def watch_namespaces(value: str | None) -> tuple[str, ...]:
-    """``WATCH_NAMESPACE`` as the reference reads it: unset or empty is all namespaces, else a comma list."""
-    names = (name.strip() for name in (value or "").split(","))
-    return tuple(dict.fromkeys(name for name in names if name))
+    """``WATCH_NAMESPACE`` as the reference reads it: unset or empty is all namespaces, else a comma list.
+
+    Raises ``ValueError`` for what cannot be a namespace: the API would answer an empty list, for ever.
+    """
+    names = tuple(dict.fromkeys(name.strip() for name in (value or "").split(",") if name.strip()))
+    for name in names:
+        if not _NAMESPACE.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a namespace (lower-case letters, digits and '-')")
+    return names
 
 
 def ignored(environment: Mapping[str, str]) -> dict[str, str]:

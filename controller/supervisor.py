@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from random import Random
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import anyio
 import structlog
 from anyio.abc import TaskGroup
+from structlog.contextvars import bound_contextvars
 
 from controller.cassandra import watches as cassandra_watches
 from controller.cassandra.passwords import system_password
@@ -18,11 +19,13 @@ from controller.cassandra.routing import KIND as K8SSANDRA_CLUSTER
 from controller.cassandra.routing import Router
 from controller.engine.clock import Clock, SystemClock
 from controller.engine.events import EventRecorder
+from controller.engine.steps import Phase
 from controller.engine.store import Delta
 from controller.engine.supervise import keep_running
 from controller.engine.worker import Done, Item, Result, Workers
 from controller.fleet.cache import WatchSpec
 from controller.fleet.cluster import Cluster
+from controller.fleet.metrics import FleetCollector
 from controller.fleet.pool import Member, Pool
 from controller.fleet.state import ClusterState, Reason
 from controller.fleet.status import KIND as CLIENT_CONFIG
@@ -41,6 +44,9 @@ from controller.settings import Settings
 COMPONENT: Final = "k8ssandra-controller"
 
 _log = structlog.get_logger(__name__)
+
+# What a visit of a cluster is about: its state, kinds that cannot be watched, kinds not listed yet.
+_Sight: TypeAlias = tuple[ClusterState, tuple[tuple[Resource, Phase], ...], tuple[Resource, ...]]
 
 
 class MakeTransport(Protocol):
@@ -72,7 +78,7 @@ class Controller:
         self._make_transport = make_transport
         self._rng = rng
         self._clock = clock or SystemClock()
-        self._seen: dict[str, tuple[object, ...]] = {}  # by context: what the last visit was about
+        self._seen: dict[str, _Sight] = {}  # by context: what the last visit was about
         self.health_port = 0
         self.metrics_port = 0
         self.local: Final = self._make_cluster("", _local_watches())
@@ -84,6 +90,9 @@ class Controller:
         self._clusters = K8ssandraClusterReconciler(self.pool, self.recorder, self._clock, make_password, self._router)
         self._secrets = ReplicatedSecretReconciler(self.pool, self._clock)
         self._configs = ClientConfigStatus(self.pool, self.recorder, self._clock)
+        projections = {CLIENT_CONFIG: self._configs.projection}
+        collector = FleetCollector(self.pool, self._configs, self.recorder, self._clock, projections)
+        self.metrics.registry.register(collector)
         self.local.on_change(self._changed)
         self.local.on_state(self._visited)
 
@@ -116,7 +125,11 @@ class Controller:
 
     def waiting_for(self) -> list[str]:
         """What is missing before the controller is ready: caches of the control plane; never a remote cluster."""
-        missing = [f"the list of {resource}" for resource in self._unsynced()]
+        absent = {resource for resource, phase in self.local.untold() if phase is Phase.ABSENT}
+        missing = [
+            f"the list of {resource}" + (", which the control plane does not serve" if resource in absent else "")
+            for resource in self._unsynced()
+        ]
         return missing or ([] if self.pool.built else ["the ClientConfigs"])
 
     # ── running ─────────────────────────────────────────────────────────────────────────────────────
@@ -190,17 +203,24 @@ class Controller:
 
     def _visit(self, cluster: Cluster) -> None:
         now = (cluster.state, tuple(cluster.untold()), tuple(cluster.cache.unsynced()))
-        if self._seen.get(cluster.context) == now:
+        before = self._seen.get(cluster.context)
+        if before == now:
             return
         self._seen[cluster.context] = now
-        if cluster.context:
-            self.metrics.remote_up.labels(cluster.context).set(1 if cluster.state.usable else 0)
+        if cluster.state.usable and not (before and before[0].usable):
+            for other in self.pool:  # what waits elsewhere for this cluster; its own queue resumes by itself
+                if other is not cluster:
+                    other.queue.unpark(cluster.context)
         for item in self._configs.items(cluster):
             self.local.queue.add(item)
         self._router.revisit(cluster)
         self._secrets.revisit(cluster)
 
     async def _reconcile(self, item: Item) -> Result:
+        with bound_contextvars(cluster=item.context, kind=item.kind, namespace=item.namespace, name=item.name):
+            return await self._dispatch(item)
+
+    async def _dispatch(self, item: Item) -> Result:
         match item.kind:
             case kind if kind == K8SSANDRA_CLUSTER:
                 return await self._clusters.reconcile(item)

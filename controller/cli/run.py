@@ -11,6 +11,7 @@ import anyio
 import click
 import structlog
 
+from controller.cli.failures import first
 from controller.kube.addresses import AddressPolicy, Resolver
 from controller.kube.addresses import policy as address_policy
 from controller.kube.aiohttp_transport import AiohttpTransport
@@ -35,6 +36,14 @@ def _address(_: click.Context, __: click.Parameter, value: str) -> str:
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     return value
+
+
+def _networks(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        address_policy(allow_loopback=False, allow_server_cidr=values)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; for example 127.0.0.0/8") from None
+    return values
 
 
 @click.command()
@@ -78,6 +87,7 @@ def _address(_: click.Context, __: click.Parameter, value: str) -> str:
     "--allow-server-cidr",
     metavar="CIDR",
     multiple=True,
+    callback=_networks,
     help="A link-local or loopback network that API servers may be in.",
 )
 def run(**options: Any) -> None:
@@ -88,8 +98,7 @@ def run(**options: Any) -> None:
     settings = Settings(
         kubeconfig=options["kubeconfig"],
         context=options["context"],
-        watch_namespaces=tuple(dict.fromkeys(options["watch_namespace"]))
-        or watch_namespaces(os.environ.get("WATCH_NAMESPACE")),
+        watch_namespaces=_watched(options["watch_namespace"], os.environ.get("WATCH_NAMESPACE", "")),
         operator_namespace=options["operator_namespace"],
         metrics_address=options["metrics_bind_address"],
         health_address=options["health_probe_bind_address"],
@@ -104,8 +113,19 @@ def run(**options: Any) -> None:
         anyio.run(_run, settings)
     except KubeError as error:
         raise click.ClickException(str(error)) from None
+    except BaseExceptionGroup as group:
+        if (cause := first(group, OSError)) is None:  # such as an address in use
+            raise
+        raise click.ClickException(str(cause)) from None
+
+
+def _watched(flags: tuple[str, ...], environment: str) -> tuple[str, ...]:
+    """The flag wins over the environment; each may hold several names."""
+    source, value = ("--watch-namespace", ",".join(flags)) if flags else ("WATCH_NAMESPACE", environment)
+    try:
+        return watch_namespaces(value)
     except ValueError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(f"{source}: {error}") from None
 
 
 async def _run(settings: Settings) -> None:

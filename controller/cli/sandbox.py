@@ -16,6 +16,7 @@ import click
 import yaml
 
 from controller.cassandra.resources import K8SSANDRA_CLUSTERS
+from controller.cli.failures import first
 from controller.cli.run import transports
 from controller.kube.access import Access
 from controller.kube.addresses import policy as address_policy
@@ -84,9 +85,9 @@ def sandbox(**options: Any) -> None:
     except KubeError as error:
         raise click.ClickException(str(error)) from None
     except BaseExceptionGroup as group:
-        if (first := _first(group)) is None:
+        if (cause := first(group, KubeError)) is None:
             raise
-        raise click.ClickException(str(first)) from None
+        raise click.ClickException(str(cause)) from None
     sys.exit(0 if ready else 1)
 
 
@@ -118,6 +119,7 @@ class _Sandbox:
 
     async def run(self) -> bool:
         """Run until Ctrl-C, or until ready; whether everything applied became Ready (True after Ctrl-C)."""
+        ready = True  # which it stays when somebody ends it
         async with AsyncExitStack() as stack:
             place = _writable(self._directory)
             _log_to(stack, place, self._log_level)
@@ -244,15 +246,3 @@ def _introduce(place: Path | None, endpoints: dict[str, Endpoint], *, controller
         click.echo(f"  tail -f {place / 'controller.log'}")
     else:
         click.echo(f"  k8ssandra-controller run --kubeconfig {control} --log-format console")
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> KubeError | None:
-    """The one error of ours behind nested groups, if that is what they are about."""
-    errors = [error for error in _leaves(group) if isinstance(error, KubeError)]
-    return errors[0] if errors else None
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
-    return [error]

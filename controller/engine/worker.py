@@ -204,7 +204,7 @@ def _report(item: Item, result: Result) -> None:
 
 
 def _fields(item: Item) -> dict[str, str]:
-    return {"kind": item.kind, "namespace": item.namespace, "name": item.name, "context": item.context}
+    return {"kind": item.kind, "namespace": item.namespace, "name": item.name, "cluster": item.context}
 
 
 def describe(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from controller.engine.clock import Clock, rfc3339
 from controller.engine.events import EventRecorder, Reference
 from controller.engine.reflector import Phase
 from controller.engine.worker import Done, Item, Result
-from controller.fleet.actions import FIELD_MANAGER
+from controller.fleet.actions import Merge, ObserveAgain, perform
 from controller.fleet.cluster import Cluster
 from controller.fleet.pool import Pool
 from controller.fleet.state import UNKNOWN, ClusterState, Reason
@@ -60,9 +60,16 @@ class ClientConfigStatus:
         self._pool = pool
         self._recorder = recorder
         self._clock = clock
-        self._projection = Projection()
+        self.projection: Final = Projection()
         self._has_status = True
-        self._announced: dict[str, tuple[str, str]] = {}  # by UID: reason and message of the last event
+        self._announced: dict[tuple[str, str], tuple[str, str, str]] = {}  # UID, reason and message of the last event
+        self._deleted: set[tuple[str, str]] = set()
+
+    @property
+    def restart_required(self) -> int:
+        """How many ClientConfigs were created, changed or deleted since the start."""
+        said = [reason for _, reason, _ in self._announced.values()]
+        return len(self._deleted) + said.count(Reason.RESTART_REQUIRED)
 
     def items(self, cluster: Cluster) -> list[Item]:
         """The items of the ClientConfigs whose state shows ``cluster``'s."""
@@ -98,6 +105,7 @@ class ClientConfigStatus:
         if config is None:
             self._tell_deleted(item)
             return Done()
+        self._deleted.discard((item.namespace, item.name))
         state = self.state(config)
         if state.reason is Reason.CONNECTING:
             return Done()  # nothing is known yet, and soon will be
@@ -107,19 +115,19 @@ class ClientConfigStatus:
         return Done()
 
     def _announce(self, config: Object, state: ClusterState) -> None:
-        news = (state.reason, state.message)
-        if self._announced.get(config.head.uid) == news:
+        key = (config.head.namespace, config.head.name)
+        news = (config.head.uid, str(state.reason), state.message)
+        before = self._announced.get(key)
+        if before == news:
             return
-        first = config.head.uid not in self._announced
-        self._announced[config.head.uid] = news
+        self._announced[key] = news
         _log.info(
             "ClientConfig changed state",
-            namespace=config.head.namespace,
-            name=config.head.name,
+            **_fields(*key),
             reason=state.reason,
             message=state.message,
         )
-        if first and _shows(config, state):
+        if (before is None or before[0] != config.head.uid) and _shows(config, state):
             return  # said before the last restart
         kind = "Normal" if state.reason is Reason.CONNECTED else "Warning"
         self._recorder.record(_reference(config), kind, state.reason, state.message)  # type: ignore[arg-type]
@@ -138,29 +146,23 @@ class ClientConfigStatus:
         status = {"conditions": merged, "observedGeneration": head.generation}
         if state.server_version:
             status["serverVersion"] = state.server_version
-        wanted = self._projection.project(status)
+        wanted = self.projection.project(status)
         if all(live.get(key) == value for key, value in wanted.items()):
             return
-        patch = {"metadata": {"uid": head.uid}, "status": status}
-        client = self._pool.local.client
+        local = self._pool.local
+        merge = Merge(CLIENT_CONFIGS, {"status": status}, config, "status")
         try:
-            written = await client.patch(
-                CLIENT_CONFIGS,
-                head.namespace,
-                head.name,
-                patch,
-                kind="merge",
-                subresource="status",
-                field_manager=FIELD_MANAGER,
-            )
+            written = await perform(merge, local.client, local.cache, lambda _: False)
+        except ObserveAgain:
+            return  # replaced meanwhile: its event starts the next pass
         except errors.NotFound:
             # Either the object is gone, which its own event says, or its CRD has no status.
             if await self._exists(config):
                 self._has_status = False
                 _log.warning("the installed CRD of ClientConfig has no status; events and metrics carry it")
             return
-        self._projection.learn(status, written.decode(dict).get("status") or {})
-        self._pool.local.cache.write_through(CLIENT_CONFIGS, written)
+        assert written is not None
+        self.projection.learn(status, written.decode(dict).get("status") or {})
 
     async def _exists(self, config: Object) -> bool:
         try:
@@ -172,28 +174,27 @@ class ClientConfigStatus:
         return True
 
     def _tell_deleted(self, item: Item) -> None:
-        member = self._pool.member(item.namespace, item.name)
-        if member is None or member.uid not in self._announced:
+        key = (item.namespace, item.name)
+        self._announced.pop(key, None)
+        member = self._pool.member(*key)
+        if member is None or key in self._deleted:
             return
-        del self._announced[member.uid]
-        _log.warning(
-            "a ClientConfig was deleted; its cluster stays connected until the controller restarts",
-            namespace=item.namespace,
-            name=item.name,
-        )
+        self._deleted.add(key)
+        message = f"ClientConfig {item.namespace}/{item.name} was deleted"
+        if member.cluster is not None:
+            message += "; its cluster stays connected until the controller restarts"
+        _log.warning("a ClientConfig was deleted", **_fields(*key), message=message)
         about = Reference(CLIENT_CONFIGS.api_version, KIND, item.namespace, item.name, member.uid)
-        self._recorder.record(
-            about,
-            "Warning",
-            Reason.RESTART_REQUIRED,
-            f"ClientConfig {item.namespace}/{item.name} was deleted; its cluster stays connected until the controller "
-            "restarts",
-        )
+        self._recorder.record(about, "Warning", Reason.RESTART_REQUIRED, message)
 
 
 def _shows(config: Object, state: ClusterState) -> bool:
     typed = config.decode(ClientConfig)
     return any(entry.type == READY and entry.reason == state.reason for entry in typed.status.conditions)
+
+
+def _fields(namespace: str, name: str) -> dict[str, str]:
+    return {"cluster": "", "kind": KIND, "namespace": namespace, "name": name}
 
 
 def _reference(config: Object) -> Reference:

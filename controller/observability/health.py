@@ -14,7 +14,7 @@ from controller.observability.metrics import Metrics
 def split_address(address: str) -> tuple[str | None, int]:
     """``host:port`` as (host, port); an empty host is every interface. Raises ValueError naming the address."""
     host, separator, port = address.rpartition(":")
-    if not separator or not port.isdigit() or int(port) > 65535:
+    if not separator or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise ValueError(f"{address!r} is not host:port, for example ':8080' or '127.0.0.1:8080'")
     return host.strip("[]") or None, int(port)
 

@@ -1,13 +1,15 @@
-"""Every metric of the controller, in one registry of its own."""
+"""What is counted as it happens, in one registry of its own; what can be read at a scrape is not kept twice."""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-_PREFIX = "k8ssandra_controller_"
+PREFIX: Final = "k8ssandra_controller_"
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -20,64 +22,33 @@ class Metrics:
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
         self.reconciles = Counter(
-            _PREFIX + "reconciles",
+            PREFIX + "reconciles",
             "Finished reconciles by outcome.",
             ["context", "kind", "outcome"],
             registry=registry,
         )
         self.reconcile_seconds = Histogram(
-            _PREFIX + "reconcile_seconds",
+            PREFIX + "reconcile_seconds",
             "Duration of a reconcile.",
             ["context", "kind"],
             buckets=_SECONDS,
             registry=registry,
         )
-        self.queue_depth = Gauge(_PREFIX + "queue_depth", "Items waiting for a worker.", ["context"], registry=registry)
         self.requests = Counter(
-            _PREFIX + "api_requests",
+            PREFIX + "api_requests",
             "Requests to API servers by status code, or by the error's class when there was no response.",
             ["context", "verb", "resource", "code"],
             registry=registry,
         )
         self.request_seconds = Histogram(
-            _PREFIX + "api_request_seconds",
+            PREFIX + "api_request_seconds",
             "Duration of a request; of a watch, until it was open.",
             ["context", "verb"],
             buckets=_SECONDS,
             registry=registry,
         )
-        self.watch_restarts = Counter(
-            _PREFIX + "watch_restarts",
-            "Watches that ended before their time, by cause.",
-            ["context", "resource", "reason"],
-            registry=registry,
-        )
-        self.relists = Counter(
-            _PREFIX + "relists",
-            "Full lists after the first, by cause.",
-            ["context", "resource", "reason"],
-            registry=registry,
-        )
         self.task_restarts = Counter(
-            _PREFIX + "task_restarts", "Tasks that died and were started again.", ["task"], registry=registry
-        )
-        self.remote_up = Gauge(
-            _PREFIX + "remote_cluster_up",
-            "1 while the cluster is connected and usable.",
-            ["context"],
-            registry=registry,
-        )
-        self.remote_last_success = Gauge(
-            _PREFIX + "remote_cluster_last_success_timestamp_seconds",
-            "When the cluster last answered.",
-            ["context"],
-            registry=registry,
-        )
-        self.status_dropped = Counter(
-            _PREFIX + "status_dropped",
-            "Conditions that the installed CRD has no room for.",
-            ["kind", "reason"],
-            registry=registry,
+            PREFIX + "task_restarts", "Tasks that died and were started again.", ["task"], registry=registry
         )
 
     def observer(self, context: str) -> Requests:

@@ -175,7 +175,7 @@ async def test_whatever_a_reconcile_raises_is_logged_once_and_retried(
         await asyncio.sleep(1)
         assert reconcile.times() == [0.0, 0.005]
     assert len(logged) == 1
-    assert {"kind": "Thing", "namespace": "ns", "name": "a", "context": "east"}.items() <= logged[0].items()
+    assert {"kind": "Thing", "namespace": "ns", "name": "a", "cluster": "east"}.items() <= logged[0].items()
 
 
 async def test_a_poisonous_item_does_not_hold_up_others() -> None:
