@@ -32,9 +32,14 @@ def data_plane(namespace: str, *, cluster_scoped: bool = False) -> list[Json]:
     return _installed("data-plane", namespace, cluster_scoped)
 
 
-def datacenters_role(namespace: str) -> list[Json]:
-    """What the controller may do in one more namespace; the account stays where it was by default."""
-    return _moved(load(DIRECTORY / "datacenters-role"), namespace)
+def further_namespace(namespace: str, account_namespace: str, *, control_plane: bool) -> list[Json]:
+    """What the account in ``account_namespace`` may do in one more namespace of a data plane, or the control plane."""
+    names = ["datacenters-role", *(["control-plane-role"] if control_plane else [])]
+    found = _moved([obj for name in names for obj in load(DIRECTORY / name)], namespace)
+    for obj in found:
+        for subject in obj.get("subjects", []):
+            subject["namespace"] = account_namespace
+    return found
 
 
 def load(directory: Path) -> list[Json]:
@@ -66,7 +71,7 @@ def _moved(objects: list[Json], namespace: str) -> list[Json]:
         if obj["kind"] not in CLUSTER_WIDE:
             obj["metadata"]["namespace"] = namespace
         for subject in obj.get("subjects", []):
-            if (subject.get("namespace"), subject["name"]) in accounts or (None, subject["name"]) in accounts:
+            if (subject.get("namespace"), subject["name"]) in accounts:
                 subject["namespace"] = namespace
     return moved
 
