@@ -45,9 +45,10 @@ def test_an_owner_of_another_uid_is_no_owner(ask: Asker) -> None:
 
 
 def test_an_owner_in_another_namespace_is_no_owner(ask: Asker) -> None:
-    owner = make(ask, "owner", path="/api/v1/namespaces/kube-public/configmaps")
-    make(ask, "child", owned_by(owner))
-    assert there(ask) == []
+    owner = make(ask, "owner")
+    elsewhere = "/api/v1/namespaces/kube-public/configmaps"
+    make(ask, "child", owned_by(owner), path=elsewhere)
+    assert there(ask, elsewhere) == []
 
 
 def test_an_owner_of_a_kind_that_is_not_served_proves_nothing(ask: Asker) -> None:
