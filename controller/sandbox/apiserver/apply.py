@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterable
 from typing import Any, Final
 
 from controller.sandbox.apiserver import managed as entries
+from controller.sandbox.apiserver.cloning import clone
+from controller.sandbox.apiserver.equality import same
 from controller.sandbox.apiserver.fieldset import FieldSet, Path, canonical, describe
 from controller.sandbox.apiserver.managed import Entry, Identity, Managed
 from controller.sandbox.apiserver.schema import Schema
+from controller.sandbox.apiserver.shapes import TypeMismatch, check
 from controller.sandbox.apiserver.typed import (
     Comparison,
-    TypeMismatch,
-    check,
     compare,
     fields_of,
     merge,
     reconcile,
     remove,
-    same,
     with_named_fields,
 )
 
@@ -117,7 +116,7 @@ def apply(
     if "managedFields" in (applied.get("metadata") or {}) and applied["metadata"]["managedFields"] is not None:
         raise InvalidApply("metadata.managedFields must be nil")
     creating = live is None
-    base = _empty(applied, schema) if live is None else copy.deepcopy(live)
+    base = _empty(applied, schema) if live is None else clone(live)
     try:
         managed = entries.decode((base.get("metadata") or {}).get("managedFields"))
     except ValueError as error:
@@ -142,7 +141,7 @@ def apply(
             raise conflicts.public() from None
         merged, result = attempt(True)
     if merged is None:
-        merged = copy.deepcopy(base)
+        merged = clone(base)
     elif identity in result:
         result[identity] = Entry(result[identity].fields, api_version, now)
     if manager == "kubectl":
@@ -191,9 +190,9 @@ def track_update(
     metadata.pop("managedFields", None)
     if not managed and old_metadata.get("uid"):
         return  # nobody tracks this object; only an apply begins to
-    base = _empty(new, schema) if live is None else copy.deepcopy(live)
+    base = _empty(new, schema) if live is None else clone(live)
     _forget_entries(base)
-    after = copy.deepcopy(new)
+    after = clone(new)
     if schema is not None and schema.typed:
         schema.fill(after)
         schema.fill(base)
@@ -365,7 +364,7 @@ def _refresh_last_applied(obj: dict[str, Any], applied: dict[str, Any]) -> None:
     annotations = (obj.get("metadata") or {}).get("annotations") or {}
     if not annotations.get(LAST_APPLIED):
         return
-    config = copy.deepcopy(applied)
+    config = clone(applied)
     own = (config.get("metadata") or {}).get("annotations")
     if own:
         own.pop(LAST_APPLIED, None)

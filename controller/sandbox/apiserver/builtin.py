@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from controller.sandbox.apiserver.builtin_types import TYPES
-from controller.sandbox.apiserver.schema import DEDUCED, OBJECT_META, Schema
+from controller.sandbox.apiserver.schema import DEDUCED, OBJECT_META, Schema, struct_node
 
 _KINDS: Final = {
     ("", "v1"): "Namespace Secret ConfigMap Pod Service ServiceAccount Event",
@@ -22,14 +22,14 @@ _KINDS: Final = {
     ("networking.k8s.io", "v1"): "NetworkPolicy",
 }
 _SCALARS: Final[dict[str, dict[str, Any]]] = {
-    "str": {"type": "string"},
-    "int": {"type": "integer"},
-    "num": {"type": "number"},
-    "bool": {"type": "boolean"},
-    "bytes": {"type": "string", "format": "byte"},
-    "time": {"type": "string", "format": "date-time"},
-    "intstr": {"x-kubernetes-int-or-string": True},
-    "quantity": {"x-kubernetes-int-or-string": True},
+    "str": {"type": "string", "nullable": True},
+    "int": {"type": "integer", "nullable": True},
+    "num": {"type": "number", "nullable": True},
+    "bool": {"type": "boolean", "nullable": True},
+    "bytes": {"type": "string", "format": "byte", "nullable": True},
+    "time": {"type": "string", "format": "date-time", "nullable": True},
+    "intstr": {"x-kubernetes-int-or-string": True, "nullable": True},
+    "quantity": {"x-kubernetes-int-or-string": True, "nullable": True},
 }
 _FIELD: Final = re.compile(
     r"(?P<name>[\w$-]+)(?P<required>!?)(?::(?P<always>\+?)(?P<pointer>\*?)(?P<type>[^%=@]+))?(?P<retain>%?)(?:=(?P<default>.+?))?(?P<atomic>@?)\Z"
@@ -48,7 +48,9 @@ class _Compiler:
         if name in self.types:
             return self.types[name]
         head, *fields = self._lines[name]
-        schema = Schema(name=name, type="object", atomic_map=head.endswith("@"), rules={"type": "object"})
+        schema = Schema(
+            name=name, type="object", atomic_map=head.endswith("@"), rules={"type": "object", "nullable": True}
+        )
         self.types[name] = schema
         if fields == ["any"]:  # an object without fields of its own
             return schema
@@ -83,11 +85,11 @@ class _Compiler:
             rules = _SCALARS[text]
             return Schema(type=rules.get("type", ""), rules=rules)
         if text.startswith("{"):
-            return Schema(type="object", additional=self._type(text[1:-1]), rules={"type": "object"})
+            return struct_node("object", additional=self._type(text[1:-1]))
         if not text.startswith("["):
             return self.named(text)
         item, _, keys = text[1:-1].partition("|")
-        schema = Schema(type="array", rules={"type": "array"})
+        schema = struct_node("array")
         if "~" in text:
             item, _, own = item.partition("~")
             keys, _, explicit = keys.partition("~")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, Final
 
-from controller.sandbox.apiserver.typed import same
+from controller.sandbox.apiserver.cloning import clone
+from controller.sandbox.apiserver.equality import same
 
 MAX_OPERATIONS: Final = 10_000  # of one JSON patch, as kube-apiserver
 _MISSING: Final[Any] = object()
@@ -32,7 +32,7 @@ def json_patch(obj: dict[str, Any], ops: Any) -> dict[str, Any]:
     if len(ops) > MAX_OPERATIONS:
         limit = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(ops)}"
         raise PatchError(limit, 413)
-    holder = {"": copy.deepcopy(obj)}
+    holder = {"": clone(obj)}
     for op in ops:
         _operate(holder, op)
     result = holder[""]
@@ -48,9 +48,9 @@ def _operate(holder: dict[str, Any], op: dict[str, Any]) -> None:
     if kind in ("add", "replace") and "value" not in op:
         raise PatchError(f"{kind} operation, missing value field: missing value")
     if kind == "add":
-        _add(holder, path, copy.deepcopy(op["value"]), kind)
+        _add(holder, path, clone(op["value"]), kind)
     elif kind == "replace":
-        _replace(holder, path, copy.deepcopy(op["value"]))
+        _replace(holder, path, clone(op["value"]))
     elif kind == "remove":
         container, key = _find(holder, path, kind)
         _take(container, key, path, kind)
@@ -67,7 +67,7 @@ def _operate(holder: dict[str, Any], op: dict[str, Any]) -> None:
         if kind == "move":
             value = _take(container, key, source, kind)
         else:
-            value = copy.deepcopy(_get(container, key, source, kind, missing=None))
+            value = clone(_get(container, key, source, kind, missing=None))
         _add(holder, path, value, kind)
     else:
         raise PatchError(f"Unexpected kind: {kind}")
@@ -141,8 +141,8 @@ def _merge(value: Any, patch: Any) -> Any:
     if not isinstance(value, dict):
         return _without_nulls(patch)
     if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
-    merged = copy.deepcopy(value)
+        return clone(patch)
+    merged = clone(value)
     for key, item in patch.items():
         if item is None:
             merged.pop(key, None)

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from controller.sandbox.apiserver.validation import FieldError, validate
+from controller.sandbox.apiserver.rules import broken_rules
+from controller.sandbox.apiserver.validation import NO_VALUE, FieldError, validate
 
 META_FIELDS: Final = frozenset({"apiVersion", "kind", "metadata"})
 _UNSET: Final[Any] = object()
@@ -26,7 +27,7 @@ class Schema:
     node or one above it preserves them. ``typed``: objects of this kind are structs of the server itself, which
     forget empty fields (``pointer``: unless told apart from absent ones) and always write those that have a
     ``zero``; ``finish`` sets those of their defaults that depend on other fields. ``rules``: the OpenAPI node, for
-    value validation. CEL rules (``x-kubernetes-validations``) are not evaluated.
+    value validation.
     """
 
     name: str = ""
@@ -93,9 +94,15 @@ class Schema:
         """Adds what the server always writes (``status: {}``, ``containers: null``), in place."""
         _fill(obj, self)
 
-    def validate(self, obj: dict[str, Any]) -> list[FieldError]:
-        """What is wrong with ``obj``, in the words of kube-apiserver; [] when nothing is."""
-        return validate(obj, self)
+    def validate(self, obj: dict[str, Any], old: dict[str, Any] | None = None) -> list[FieldError]:
+        """What is wrong with ``obj``, in the words of kube-apiserver; [] when nothing is.
+
+        ``old``: what it was before, for rules that speak of ``oldSelf``; None when it is created. Rules
+        (``x-kubernetes-validations``) are judged only where the types are right, and only in the part of CEL that
+        ``cel`` understands.
+        """
+        found = validate(obj, self)
+        return found or list(broken_rules(obj, NO_VALUE if old is None else old, self))
 
 
 UNTYPED: Final = Schema(atomic_map=True, open=True, preserve=True)  # a value nobody described, owned as a whole
@@ -140,31 +147,34 @@ def compile_node(node: dict[str, Any], *, inherited: bool = False) -> Schema:
     return schema
 
 
+def struct_node(kind: str, **fields: Any) -> Schema:
+    """A node of the server's own structs, where a null is the same as nothing."""
+    return Schema(type=kind, rules={"type": kind, "nullable": True}, **fields)
+
+
 def _string() -> Schema:
-    return Schema(type="string", rules={"type": "string"})
+    return struct_node("string")
 
 
 def _object(**properties: Schema) -> Schema:
-    return Schema(type="object", properties=properties, rules={"type": "object"})
+    return struct_node("object", properties=properties)
 
 
 def _strings(*, of_map: bool = False) -> Schema:
-    if of_map:
-        return Schema(type="object", additional=_string(), rules={"type": "object"})
-    return Schema(type="array", items=_string(), rules={"type": "array"})
+    return struct_node("object", additional=_string()) if of_map else struct_node("array", items=_string())
 
 
 def _metadata() -> Schema:
     owner = _object(
         **{name: _string() for name in ("apiVersion", "kind", "name", "uid")},
-        **{name: Schema(type="boolean", rules={"type": "boolean"}) for name in ("controller", "blockOwnerDeletion")},
+        **{name: struct_node("boolean") for name in ("controller", "blockOwnerDeletion")},
     )
     owner.atomic_map = True
-    owners = Schema(type="array", items=owner, list_type="map", list_keys=("uid",), rules={"type": "array"})
+    owners = struct_node("array", items=owner, list_type="map", list_keys=("uid",))
     owners.strategies, owners.merge_key = frozenset({"merge"}), "uid"
     finalizers = _strings()
     finalizers.list_type, finalizers.strategies = "set", frozenset({"merge"})
-    managed = Schema(type="array", items=DEDUCED, rules={"type": "array"})
+    managed = struct_node("array", items=DEDUCED)
     names = (
         "name",
         "generateName",
@@ -178,7 +188,7 @@ def _metadata() -> Schema:
     numbers = ("generation", "deletionGracePeriodSeconds")
     found = _object(
         **{name: _string() for name in names},
-        **{name: Schema(type="integer", rules={"type": "integer"}) for name in numbers},
+        **{name: struct_node("integer") for name in numbers},
         labels=_strings(of_map=True),
         annotations=_strings(of_map=True),
         ownerReferences=owners,

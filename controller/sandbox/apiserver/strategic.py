@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, Final, NoReturn
 
+from controller.sandbox.apiserver.cloning import clone
+from controller.sandbox.apiserver.equality import same
 from controller.sandbox.apiserver.jsonpatch import PatchError
 from controller.sandbox.apiserver.schema import Schema
-from controller.sandbox.apiserver.typed import same
 
 _DIRECTIVE: Final = "$patch"
 _RETAIN: Final = "$retainKeys"
@@ -22,7 +22,7 @@ def strategic_merge_patch(obj: dict[str, Any], patch: Any, schema: Schema | None
     """
     if not isinstance(patch, dict):
         raise PatchError("invalid JSON document", 400)
-    return _merge_map(copy.deepcopy(obj), copy.deepcopy(patch), schema)
+    return _merge_map(clone(obj), clone(patch), schema)
 
 
 def _bad_type(expected: str, value: Any) -> NoReturn:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from controller.sandbox.apiserver.cloning import clone
+from controller.sandbox.apiserver.equality import same
 from controller.sandbox.apiserver.fieldset import (
     FieldSet,
     Path,
@@ -15,157 +16,8 @@ from controller.sandbox.apiserver.fieldset import (
     value_element,
 )
 from controller.sandbox.apiserver.schema import DEDUCED, UNTYPED, Schema
+from controller.sandbox.apiserver.shapes import ABSENT, TypeMismatch, is_atomic, item_element, items_by_element, shape
 
-ABSENT: Final[Any] = object()
-
-
-class TypeMismatch(Exception):
-    """An object does not have the shape of its schema; the text lists every place."""
-
-
-def same(left: Any, right: Any) -> bool:
-    """Equality of JSON values: 1 equals 1.0, but not true."""
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(same, left, right))
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
-    return bool(left == right)
-
-
-def shape(schema: Schema, *values: Any) -> str:
-    """``map``, ``list`` or ``scalar``: how ``schema`` reads these values (the last that is not null decides)."""
-    if schema.type == "object":
-        return "map"
-    if schema.type == "array":
-        return "list"
-    if schema.type:
-        return "scalar"
-    for value in reversed(values):
-        if value is not ABSENT and value is not None:
-            return "map" if isinstance(value, dict) else "list" if isinstance(value, list) else "scalar"
-    return "map"
-
-
-def _is_atomic(schema: Schema, form: str) -> bool:
-    if form == "list":
-        return schema.list_type == "atomic"
-    return form == "map" and schema.atomic_map
-
-
-def item_element(schema: Schema, item: Any) -> str:
-    """The path element of an item of a set or keyed list; raises ``TypeMismatch`` when it cannot have one."""
-    if schema.list_type == "map":
-        if item is None:
-            raise TypeMismatch("associative list with keys may not have a null element")
-        if not isinstance(item, dict):
-            raise TypeMismatch("associative list with keys may not have non-map elements")
-        keys = {}
-        for name in schema.list_keys:
-            known = schema.element().properties.get(name)
-            if name in item:
-                keys[name] = item[name]
-            elif known is not None and known.has_default:
-                keys[name] = known.default_value
-        if not keys:
-            names = " ".join(f'"{name}"' for name in schema.list_keys)
-            raise TypeMismatch(
-                f"associative list with keys has an element that omits all key fields [{names}] "
-                "(and doesn't have default values for any key fields)"
-            )
-        return key_element(keys)
-    if isinstance(item, dict):
-        raise TypeMismatch("associative list without keys has an element that's a map type")
-    if isinstance(item, list):
-        raise TypeMismatch("not supported: associative list with lists as elements")
-    if item is None:
-        raise TypeMismatch("associative list without keys has an element that's an explicit null")
-    return value_element(item)
-
-
-def _items(schema: Schema, items: list[Any] | None) -> dict[str, list[Any]]:
-    """A set's or keyed list's items by path element, in order."""
-    found: dict[str, list[Any]] = {}
-    for item in items or ():
-        found.setdefault(item_element(schema, item), []).append(item)
-    return found
-
-
-# ── checking ────────────────────────────────────────────────────────────────────────────────────────
-
-
-def check(value: Any, schema: Schema, *, duplicates: bool = False) -> None:
-    """Raises ``TypeMismatch`` unless ``value`` has the shape of ``schema``. ``duplicates``: allowed in sets."""
-    errors = list(_mismatches(value, schema, "", duplicates))
-    if errors:
-        raise TypeMismatch(errors[0] if len(errors) == 1 else "\n".join(["errors:", *(f"  {e}" for e in errors)]))
-
-
-def _mismatches(value: Any, schema: Schema, path: str, duplicates: bool) -> Iterable[str]:
-    if value is None:
-        return
-    where = f"{path}: " if path else ""
-    form = shape(schema, value)
-    if form == "scalar":
-        problem = _scalar_problem(value, schema)
-        if problem:
-            yield where + problem
-    elif form == "map":
-        if not isinstance(value, dict):
-            yield f"{where}expected map, got {_show(value)}"
-            return
-        for key, item in value.items():
-            known = schema.child(key)
-            if known is None:
-                yield f"{path}.{key}: field not declared in schema"
-            else:
-                yield from _mismatches(item, known, f"{path}.{key}", duplicates)
-    elif not isinstance(value, list):
-        yield f"{where}expected list, got {_show(value)}"
-    else:
-        seen: set[str] = set()
-        for index, item in enumerate(value):
-            if schema.list_type == "atomic":
-                element = f"i:{index}"
-            else:
-                try:
-                    element = item_element(schema, item)
-                except TypeMismatch as error:
-                    yield f"{where}element {index}: {error}"
-                    return
-                if element in seen and not duplicates:
-                    yield f"{where}duplicate entries for key {describe_element(element)}"
-                seen.add(element)
-            yield from _mismatches(item, schema.element(), path + describe_element(element), duplicates)
-
-
-def _scalar_problem(value: Any, schema: Schema) -> str:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if schema.type in ("integer", "number"):
-        return "" if is_number else f"expected numeric (int or float), got {_go_type(value)}"
-    if schema.type == "boolean":
-        return "" if isinstance(value, bool) else f"expected boolean, got {_show(value)}"
-    if schema.type == "string" and not schema.rules.get("format"):
-        return (
-            "" if isinstance(value, str) else f"expected string, got &value.valueUnstructured{{Value:{_show(value)}}}"
-        )
-    return f"expected any scalar, got {_show(value)}" if isinstance(value, dict | list) else ""
-
-
-def _show(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return "map[" + " ".join(f"{k}:{_show(v)}" for k, v in sorted(value.items())) + "]"
-    if isinstance(value, list):
-        return "[" + " ".join(map(_show, value)) + "]"
-    return f'"{value}"' if isinstance(value, str) else str(value)
-
-
-def _go_type(value: Any) -> str:
-    names = {str: "string", bool: "bool", dict: "map[string]interface {}", list: "[]interface {}"}
-    return names.get(type(value), type(value).__name__)
 
 
 # ── the set of an object's fields ───────────────────────────────────────────────────────────────────
@@ -180,7 +32,7 @@ def fields_of(value: Any, schema: Schema | None) -> FieldSet:
 
 def _collect(value: Any, schema: Schema, path: Path, found: FieldSet) -> None:
     form = shape(schema, value)
-    if form == "scalar" or _is_atomic(schema, form):
+    if form == "scalar" or is_atomic(schema, form):
         found.insert(path)
     elif form == "map" and isinstance(value, dict):
         for key, item in value.items():
@@ -189,7 +41,7 @@ def _collect(value: Any, schema: Schema, path: Path, found: FieldSet) -> None:
             if item is None or item == {} or key not in schema.properties:
                 found.insert(below)
     elif form == "list" and isinstance(value, list):
-        for element, items in _items(schema, value).items():
+        for element, items in items_by_element(schema, value).items():
             below = (*path, element)
             found.insert(below)
             if len(items) == 1:  # of duplicates only the key is owned
@@ -250,7 +102,7 @@ def _as(kind: type, value: Any) -> Any:
 
 
 def _is_leaf(schema: Schema, form: str, old: Any, new: Any) -> bool:
-    if form == "scalar" or _is_atomic(schema, form):
+    if form == "scalar" or is_atomic(schema, form):
         return True
     kind: type = dict if form == "map" else list
     return not _as(kind, old) and not _as(kind, new)  # both empty: an empty map and a null still differ
@@ -275,7 +127,7 @@ def _compare_maps(
 
 
 def _compare_lists(old: list[Any] | None, new: list[Any] | None, schema: Schema, path: Path, found: Comparison) -> None:
-    left, right = _items(schema, old), _items(schema, new)
+    left, right = items_by_element(schema, old), items_by_element(schema, new)
     for element in left.keys() | right.keys():
         mine, theirs = left.get(element, []), right.get(element, [])
         below = (*path, element)
@@ -305,8 +157,8 @@ def merge(live: Any, applied: Any, schema: Schema | None) -> Any:
 
 def _merge(live: Any, applied: Any, schema: Schema) -> Any:
     form = shape(schema, live, applied) if applied is not ABSENT else shape(schema, live)
-    if form == "scalar" or _is_atomic(schema, form) or _is_leaf(schema, form, live, applied):
-        return copy.deepcopy(applied if applied is not ABSENT else live)
+    if form == "scalar" or is_atomic(schema, form) or _is_leaf(schema, form, live, applied):
+        return clone(applied if applied is not ABSENT else live)
     if form == "map":
         left, right = _as(dict, live) or {}, _as(dict, applied) or {}
         merged = {}
@@ -320,13 +172,13 @@ def _merge(live: Any, applied: Any, schema: Schema) -> Any:
 
 def _merge_lists(live: list[Any], applied: list[Any], schema: Schema) -> list[Any]:
     """The applied order wins among shared items; items that only ``live`` has keep their place before them."""
-    right = _items(schema, applied)
+    right = items_by_element(schema, applied)
     for element, items in right.items():
         if len(items) > 1:
             raise TypeMismatch(f"duplicate entries for key {describe_element(element)}")
     wanted = list(right)
     left_elements = [item_element(schema, item) for item in live]
-    left = _items(schema, live)
+    left = items_by_element(schema, live)
     shared = [element for element in wanted if element in left]
     merged: list[Any] = []
     done: set[str] = set()
@@ -355,7 +207,7 @@ def _merge_lists(live: list[Any], applied: list[Any], schema: Schema) -> list[An
         if i < len(live):
             element = left_elements[i]
             if element not in right:
-                merged.append(copy.deepcopy(live[i]))
+                merged.append(clone(live[i]))
                 i += 1
                 continue
             if element in done:
@@ -378,7 +230,7 @@ def _remove(value: Any, fields: FieldSet, schema: Schema) -> Any:
     form = shape(schema, value)
     if form == "scalar":
         return value
-    if _is_atomic(schema, form):
+    if is_atomic(schema, form):
         return None
     if form == "map":
         kept = {}
@@ -434,7 +286,7 @@ def _reconcile(
     form = "map" if schema.type in ("", "object") else "list" if schema.type == "array" else "scalar"
     if form == "scalar" or (form == "map" and not schema.properties and schema.child("") is DEDUCED):
         return
-    if not owned_whole and _is_atomic(schema, form):
+    if not owned_whole and is_atomic(schema, form):
         if form == "list" or (fields is not None and not fields.empty()):
             doomed.insert(path)
             added.insert(path)

@@ -30,7 +30,7 @@ _TITLES: Final = {
     "FieldValueNotFound": "Not found",
 }
 _VALUELESS: Final = frozenset({"FieldValueRequired", "FieldValueForbidden", "FieldValueTooLong"})
-_NO_VALUE: Final[Any] = object()
+NO_VALUE: Final[Any] = object()
 
 
 class FieldError(msgspec.Struct, frozen=True):
@@ -44,10 +44,10 @@ class FieldError(msgspec.Struct, frozen=True):
         return f"{self.field}: {self.message}"
 
 
-def field_error(field: str, reason: str, value: Any = _NO_VALUE, detail: str = "") -> FieldError:
+def field_error(field: str, reason: str, value: Any = NO_VALUE, detail: str = "") -> FieldError:
     """A cause with kube's sentence: title, the offending value in JSON, detail. ``field`` "" becomes ``<nil>``."""
     message = _TITLES[reason]
-    if reason not in _VALUELESS and value is not _NO_VALUE:
+    if reason not in _VALUELESS and value is not NO_VALUE:
         message += f": {quote(value)}"
     if detail:
         message += f": {detail}"
@@ -95,10 +95,12 @@ def _described(value: Any, schema: Schema, path: str) -> Iterator[FieldError]:
             known = schema.properties.get(key)
             below = f"{path}.{key}" if path else key
             if known is not None:
-                if key not in (schema.rules.get("properties") or {}) or not schema.rules:
+                if key not in (schema.rules.get("properties") or {}):
                     yield from _check(item, known.rules, below)
                 yield from _described(item, known, below)
             elif schema.additional is not None:
+                if not isinstance(schema.rules.get("additionalProperties"), dict):
+                    yield from _check(item, schema.additional.rules, below)
                 yield from _described(item, schema.additional, f"{path}[{key}]")
         if schema.embedded:
             for key in ("apiVersion", "kind"):
@@ -108,6 +110,8 @@ def _described(value: Any, schema: Schema, path: str) -> Iterator[FieldError]:
         yield from _duplicates(value, schema, path)
         if schema.items is not None:
             for index, item in enumerate(value):
+                if "items" not in schema.rules:
+                    yield from _check(item, schema.items.rules, f"{path}[{index}]")
                 yield from _described(item, schema.items, f"{path}[{index}]")
 
 

@@ -195,3 +195,25 @@ def test_types_that_contain_themselves_are_followed() -> None:
     root = node.properties["schema"].properties["openAPIV3Schema"]
     assert root.properties["items"] is not root
     assert root.properties["not"].properties["not"].properties is root.properties
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "fields"),
+    [
+        ("data.a", "ConfigMap", {"data": {"a": 1}}),
+        ("data.a", "Secret", {"data": {"a": "%"}}),
+        ("metadata.labels.a", "ConfigMap", {"metadata": {"labels": {"a": 1}}}),
+        ("spec.tolerations[0]", "Pod", {"spec": {"tolerations": ["c"]}}),
+        ("spec.containers[0].args[0]", "Pod", {"spec": {"containers": [{"name": "c", "args": [1]}]}}),
+        ("spec.replicas", "Deployment", {"spec": {"replicas": "3"}}),
+        ("spec", "Service", {"spec": []}),
+        ("spec.ports[0].targetPort", "Service", {"spec": {"ports": [{"port": 80, "targetPort": True}]}}),
+    ],
+)
+def test_a_value_of_another_type_is_found(field: str, name: str, fields: Json) -> None:
+    assert [error.field for error in kind(name).validate({"apiVersion": "v1", "kind": name, **fields})] == [field]
+
+
+def test_a_null_is_the_same_as_nothing() -> None:
+    pod = {"metadata": {"labels": None}, "spec": {"containers": None, "nodeName": None, "volumes": None}}
+    assert kind("Pod").validate(pod) == []

@@ -1,0 +1,71 @@
+"""Validation rules of CRDs (``x-kubernetes-validations``), evaluated on an object and on what it was before."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from controller.sandbox.apiserver.cel import EvaluationFailed, Unsupported, compile_rule
+from controller.sandbox.apiserver.validation import NO_VALUE, FieldError, field_error
+
+if TYPE_CHECKING:
+    from controller.sandbox.apiserver.schema import Schema
+
+_OLD: Final = re.compile(r"\boldSelf\b")
+
+
+def broken_rules(value: Any, old: Any, schema: Schema, path: str = "") -> Iterator[FieldError]:
+    """The rules of ``schema`` that ``value`` breaks. ``old``: the value before, ``NO_VALUE`` when there was none.
+
+    A rule that speaks of ``oldSelf`` holds where there is nothing to compare with. Rules in a part of the language
+    that is not understood are passed over.
+    """
+    if value is None:
+        return
+    for rule in schema.rules.get("x-kubernetes-validations") or ():
+        yield from _judge(rule, value, old, schema, path)
+    if isinstance(value, dict):
+        before = old if isinstance(old, dict) else {}
+        for key, item in value.items():
+            known = schema.properties.get(key)
+            below = (f"{path}.{key}" if path else key) if known is not None else f"{path}[{key}]"
+            known = known or schema.additional
+            if known is not None:
+                yield from broken_rules(item, before.get(key, NO_VALUE), known, below)
+    elif isinstance(value, list) and schema.items is not None:
+        partners = _by_key(old, schema)
+        for index, item in enumerate(value):
+            partner = partners.get(_key(item, schema), NO_VALUE)
+            yield from broken_rules(item, partner, schema.items, f"{path}[{index}]")
+
+
+def _judge(rule: dict[str, Any], value: Any, old: Any, schema: Schema, path: str) -> Iterator[FieldError]:
+    text = rule.get("rule", "")
+    if (_OLD.search(text) and old is NO_VALUE) or rule.get("optionalOldSelf"):
+        return
+    try:
+        if compile_rule(text)({"self": value, "oldSelf": old}):
+            return
+        detail = (rule.get("message") or f"failed rule: {text.strip()}").strip()
+    except Unsupported:
+        return
+    except EvaluationFailed as error:
+        detail = f"rule: {text.strip()}: evaluation failed: {error}"
+    field = f"{path}{rule.get('fieldPath', '')}".lstrip(".")
+    shown = NO_VALUE if schema.type in ("object", "array") else value
+    yield field_error(field, rule.get("reason") or "FieldValueInvalid", shown, detail)
+
+
+def _key(item: Any, schema: Schema) -> str:
+    if schema.list_type != "map" or not isinstance(item, dict):
+        return ""
+    return json.dumps([item.get(name) for name in schema.list_keys])
+
+
+def _by_key(items: Any, schema: Schema) -> dict[str, Any]:
+    """Items of a keyed list by their key; lists of other kinds have no partners."""
+    if schema.list_type != "map" or not isinstance(items, list):
+        return {}
+    return {_key(item, schema): item for item in items}
