@@ -16,6 +16,22 @@ Json = dict[str, Any]
 
 MASTERS: Final = "system:masters"
 _GROUP: Final = "rbac.authorization.k8s.io"
+CLUSTER_ADMIN: Final[Json] = {
+    "apiVersion": f"{_GROUP}/v1",
+    "kind": "ClusterRole",
+    "metadata": {"name": "cluster-admin", "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}},
+    "rules": [
+        {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
+        {"nonResourceURLs": ["*"], "verbs": ["*"]},
+    ],
+}
+CLUSTER_ADMINS: Final[Json] = {
+    "apiVersion": f"{_GROUP}/v1",
+    "kind": "ClusterRoleBinding",
+    "metadata": {"name": "cluster-admin", "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}},
+    "roleRef": {"apiGroup": _GROUP, "kind": "ClusterRole", "name": "cluster-admin"},
+    "subjects": [{"apiGroup": _GROUP, "kind": "Group", "name": MASTERS}],
+}
 _VERBS: Final = {"apply": "patch"}
 # what everybody who is somebody may do, as the default cluster roles say
 _SELF_SERVICE: Final = frozenset(

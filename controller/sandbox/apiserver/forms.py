@@ -46,7 +46,7 @@ def _line(type: str, raw: bytes) -> bytes:
 
 
 class _Base:
-    """Events out of ``one``; the lines are shared by all watches of the same form."""
+    """Events out of ``one``, which is made once for each version: a line costs a copy, and no memory that stays."""
 
     def __init__(self, core: Core, kind: Kind) -> None:
         self._core = core
@@ -57,15 +57,16 @@ class _Base:
         raise NotImplementedError
 
     def added(self, version: Version) -> bytes:
-        return version.rendered((self._key, "ADDED"), lambda _: _line("ADDED", self.one(version)))
+        return _line("ADDED", self.one(version))
 
     def event(self, type: EventType, event: Event) -> bytes:
         version, previous = event.version, event.previous
         if type == "DELETED" and event.type != "DELETED" and previous is not None:
             # it left the selector: the last state that was in it, at the time it left
-            raw = self.one(_at(previous, version.rv))
-            return version.rendered((self._key, "LEFT"), lambda _: _line("DELETED", raw))
-        return version.rendered((self._key, type), lambda _: _line(type, self.one(version)))
+            return version.rendered(
+                (self._key, "LEFT"), lambda _: _line("DELETED", self.one(_at(previous, version.rv)))
+            )
+        return _line(type, self.one(version))
 
 
 class WholeForm(_Base):

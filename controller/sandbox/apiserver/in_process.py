@@ -113,18 +113,21 @@ class InProcessTransport:
         forget = self.link.register(cut)
         self._open[lost] = None
         carried = asyncio.ensure_future(self._carry(request))
+        answered = False
         try:
             async with asyncio.timeout(request.deadline):
                 await asyncio.wait((carried, lost), return_when=asyncio.FIRST_COMPLETED)
+            answered = carried.done()
         except TimeoutError:
             raise errors.DeadlineExceeded(f"no answer within {request.deadline:g} s") from None
         finally:
             forget()
             del self._open[lost]
             lost.cancel()
-            if not carried.done():
+            if not answered:
                 carried.cancel()
-        if carried.cancelled() or not carried.done():
+                carried.add_done_callback(_discard)
+        if not answered:
             raise errors.ConnectionLost("the connection broke")
         return carried.result()
 
@@ -143,6 +146,12 @@ class InProcessTransport:
                 answer.end()
             await _for_ever()
         return answer
+
+
+def _discard(carried: asyncio.Future[Response | Watch]) -> None:
+    """An answer that nobody waits for any more leaves nothing open."""
+    if not carried.cancelled() and carried.exception() is None and isinstance(answer := carried.result(), Watch):
+        answer.end()
 
 
 async def _for_ever() -> None:

@@ -15,7 +15,7 @@ from controller.kube.resources import NAMESPACES, Resource
 from controller.kube.transport import Request, Response
 from controller.sandbox.apiserver import failures, reviews
 from controller.sandbox.apiserver.accounts import Accounts
-from controller.sandbox.apiserver.authorization import Authorization
+from controller.sandbox.apiserver.authorization import CLUSTER_ADMIN, CLUSTER_ADMINS, Authorization
 from controller.sandbox.apiserver.bodies import decoded, header
 from controller.sandbox.apiserver.catalog import builtin_registry
 from controller.sandbox.apiserver.core import ANONYMOUS, Core, User
@@ -83,6 +83,9 @@ class ApiServer:
         for namespace in ("default", *sorted(IMMORTAL - {"default"}), "kube-node-lease"):
             if namespaces is not None:
                 writer.create(namespaces, "", {"metadata": {"name": namespace}}, INTERNAL)
+        self.apply_manifest(CLUSTER_ADMIN)
+        self.apply_manifest(CLUSTER_ADMINS)
+        self.record = Record()  # what it did to itself does not count
         self.settle()
 
     # ── identity ────────────────────────────────────────────────────────────────────────────────────

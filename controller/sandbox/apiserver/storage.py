@@ -12,7 +12,7 @@ import msgspec
 Json = dict[str, Any]
 EventType: TypeAlias = Literal["ADDED", "MODIFIED", "DELETED"]
 
-HISTORY: Final = 20_000  # events per kind that a watch can resume over, unless told otherwise
+HISTORY: Final = 10_000  # events per kind that a watch can resume over, unless told otherwise
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(dict[str, Any]).decode
