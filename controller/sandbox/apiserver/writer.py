@@ -133,7 +133,7 @@ class Writer:
         if not subresource:
             kind.strategy.prepare_update(new, old, core.context())
         faults = [*kind.strategy.validate(new), *kind.strategy.validate_update(new, old)]
-        self._judge(kind, new, [*metadata_update_faults(new["metadata"], before), *faults], subresource)
+        self._judge(kind, new, [*metadata_update_faults(new["metadata"], before), *faults], subresource, old)
         if not subresource and self._new_generation(kind, new, old):
             new["metadata"]["generation"] = before.get("generation", 0) + 1
         return self._commit(kind, new, live, options, old)
@@ -218,7 +218,7 @@ class Writer:
             raise failures.invalid("", "", "", [failures.invalid_value("patch", {}, sentence)])
         raise malformed(kind, sentence)
 
-    def _judge(self, kind: Kind, obj: Json, found: list[Fault], subresource: str = "") -> None:
+    def _judge(self, kind: Kind, obj: Json, found: list[Fault], subresource: str = "", old: Json | None = None) -> None:
         resource = kind.resource
         faults: list[Fault] = metadata_faults(
             obj["metadata"],
@@ -229,7 +229,7 @@ class Writer:
         faults += found
         if (schema := kind.schema) is not None:
             wrong: list[Fault] = []
-            _see(kind, obj, subresource, lambda part: wrong.extend(schema.validate(part)))
+            _see(kind, obj, subresource, lambda part: wrong.extend(schema.validate(part, old)))
             faults += [e for e in wrong if _concerns(kind, e, subresource)]
         if faults:
             raise failures.invalid(resource.group, resource.kind, obj["metadata"].get("name", ""), faults)
@@ -264,7 +264,7 @@ def reset_fields(kind: Kind, subresource: str) -> tuple[tuple[str, ...], ...]:
 
 def _see(kind: Kind, obj: Json, subresource: str, step: Callable[[Json], object]) -> None:
     """Show a schema step what was written: of a write to a custom status just that, the rest being as it was stored."""
-    if not kind.custom or subresource != "status":
+    if not _only_status(kind, subresource):
         step(obj)
         return
     part: Json = {key: obj[key] for key in ("apiVersion", "kind", "metadata", "status") if key in obj}
@@ -276,7 +276,13 @@ def _concerns(kind: Kind, error: Fault, subresource: str) -> bool:
     """Whether an error is about what was written; a struct's nulls are the fields that it does not have."""
     if not kind.custom:
         return error.reason != _WRONG_TYPE
-    return subresource != "status" or error.field.startswith("status")
+    return not _only_status(kind, subresource) or error.field.startswith("status")
+
+
+def _only_status(kind: Kind, subresource: str) -> bool:
+    """Whether a write can break nothing outside the status, so that the rest need not be looked at again."""
+    across = kind.schema is not None and "x-kubernetes-validations" in kind.schema.rules  # may compare spec and status
+    return kind.custom and subresource == "status" and not across
 
 
 def _unreadable(error: Fault) -> bool:
