@@ -12,7 +12,6 @@ from controller.cassandra.names import DEFAULT_RACK
 from controller.cassandra.problems import FieldProblem
 from controller.cassandra.render import RenderedDatacenter
 from controller.cassandra.types import K8ssandraCluster
-from controller.cassandra.versions import parse_version
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -46,10 +45,10 @@ def adjust(cluster: K8ssandraCluster, datacenter: RenderedDatacenter, live_spec:
         message, remedy = "cannot change and stays as it is", "name the Secret that is in use"
         kept.append(FieldProblem("spec.cassandra.superuserSecretRef", message, remedy, datacenter.name, "Immutable"))
     tokens = _num_tokens(live_spec)
-    if tokens is not None and tokens != _num_tokens(spec) and _upgrade_without_tokens(cluster, spec, live_spec):
+    if tokens is not None and tokens != _num_tokens(spec) and _tokens_left_open(cluster, datacenter.name):
         yaml = {**spec["config"]["cassandra-yaml"], "num_tokens": tokens}
         changed["config"] = {**spec["config"], "cassandra-yaml": yaml}
-        message, remedy = f"stays {tokens} over the upgrade", "say so in the specification"
+        message, remedy = f"stays {tokens}, as it was", "say so in the specification"
         path = "spec.cassandra.config.cassandraYaml.num_tokens"
         kept.append(FieldProblem(path, message, remedy, datacenter.name, "Immutable"))
     obj = stamped({**datacenter.object, "spec": changed}) if kept else datacenter.object
@@ -103,13 +102,15 @@ def _immutable(
         yield FieldProblem(f"{path}.racks", message, "put them back; new ones go to the end", name)
 
 
-def _upgrade_without_tokens(cluster: K8ssandraCluster, spec: Mapping[str, Any], live_spec: Mapping[str, Any]) -> bool:
-    """Whether Cassandra goes from 3 to a newer version, and the specification leaves the number of tokens open."""
-    before, after = parse_version(str(live_spec.get("serverVersion", ""))), parse_version(spec["serverVersion"])
-    if spec["serverType"] != "cassandra" or before is None or after is None or before.major != 3 or after.major <= 3:
-        return False
-    config = cluster.spec.cassandra.config if cluster.spec.cassandra else None
-    return config is None or config.cassandra_yaml.get("num_tokens") is None
+def _tokens_left_open(cluster: K8ssandraCluster, name: str) -> bool:
+    """Whether the specification says nothing of the number of tokens: then nodes keep what they have, for ever.
+
+    The default differs between Cassandra 3 and newer versions, and goes on differing after an upgrade.
+    """
+    cassandra = cluster.spec.cassandra
+    datacenters = cassandra.datacenters if cassandra else []
+    configs = [cassandra.config if cassandra else None, *(dc.config for dc in datacenters if dc.name == name)]
+    return all(config is None or config.cassandra_yaml.get("num_tokens") is None for config in configs)
 
 
 def _num_tokens(spec: Mapping[str, Any]) -> Any:

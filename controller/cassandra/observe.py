@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from controller.cassandra import labels, names
 from controller.cassandra.render import Facts, Rendered, RenderedDatacenter, render, superuser_secret_name
-from controller.cassandra.resources import CASSANDRA_DATACENTERS
-from controller.cassandra.snapshot import DatacenterView, Leftover, Snapshot
+from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
+from controller.cassandra.snapshot import Away, DatacenterView, Leftover, Snapshot
 from controller.cassandra.system_replication import initial_system_replication, parse_replication
-from controller.cassandra.types import CassandraDatacenter, K8ssandraCluster
+from controller.cassandra.types import (
+    CassandraClusterTemplate,
+    CassandraDatacenter,
+    CassandraDatacenterTemplate,
+    K8ssandraCluster,
+    K8ssandraClusterSpec,
+)
 from controller.cassandra.watches import OWNER, RING
 from controller.fleet.cluster import Cluster
 from controller.fleet.pool import Pool
 from controller.kube.errors import Malformed
 from controller.kube.objects import Object
 from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, PODS, SECRETS
+from controller.kube.structs import ObjectMeta
 from controller.replication.copies import mark
 from controller.replication.types import REPLICATED_FROM, REPLICATED_SECRETS
 
@@ -33,24 +40,46 @@ class _Pod(msgspec.Struct, frozen=True):
     status: _PodStatus = _PodStatus()
 
 
+class _Memo(msgspec.Struct, frozen=True):
+    cluster: K8ssandraCluster
+    annotation: str
+    rendered: Rendered
+
+
 class Renderings:
-    """Renderings by UID, generation and the annotations that they use: one for all contexts of a cluster."""
+    """The last rendering of each K8ssandraCluster, for all contexts of its."""
 
     def __init__(self) -> None:
-        self._memo: dict[tuple[str, int, str], Rendered] = {}
+        self._memo: dict[str, _Memo] = {}  # by UID
 
     def get(self, cluster: K8ssandraCluster) -> Rendered:
+        uid = cluster.metadata.uid
         annotation = cluster.metadata.annotations.get(labels.INITIAL_SYSTEM_REPLICATION, "")
-        key = (cluster.metadata.uid, cluster.metadata.generation, annotation)
-        rendered = self._memo.get(key)
-        if rendered is None:
-            replication = parse_replication(annotation) if annotation else None
-            facts = Facts(initial_system_replication=replication or initial_system_replication(cluster))
-            rendered = render(cluster, facts)
-            if len(self._memo) >= MEMO_SIZE:
-                del self._memo[next(iter(self._memo))]
-            self._memo[key] = rendered
+        memo = self._memo.get(uid)
+        # The generation alone would not do: after a restore of the API server's storage it may come again.
+        if memo is not None and memo.annotation == annotation and memo.cluster.spec == cluster.spec:
+            return memo.rendered
+        replication = parse_replication(annotation) if annotation else None
+        facts = Facts(initial_system_replication=replication or initial_system_replication(cluster))
+        rendered = render(cluster, facts)
+        self._memo.pop(uid, None)
+        if len(self._memo) >= MEMO_SIZE:
+            del self._memo[next(iter(self._memo))]
+        self._memo[uid] = _Memo(cluster, annotation, rendered)
         return rendered
+
+
+def read(found: Object) -> K8ssandraCluster:
+    """The K8ssandraCluster, typed; raises ``Malformed``.
+
+    One that is being deleted is read whatever it says: its metadata and the contexts that can be made out.
+    """
+    try:
+        return found.decode(K8ssandraCluster)
+    except Malformed:
+        if found.head.deletion_timestamp is None:
+            raise
+    return _salvaged(found)
 
 
 def observe(pool: Pool, found: Object, renderings: Renderings, absent: tuple[str, ...]) -> Snapshot:
@@ -58,8 +87,9 @@ def observe(pool: Pool, found: Object, renderings: Renderings, absent: tuple[str
 
     ``absent``: contexts where live reads found nothing of it left.
     """
-    cluster = found.decode(K8ssandraCluster)
-    rendered = renderings.get(cluster)
+    cluster = read(found)
+    # What is being deleted needs no valid specification, and nothing of it is rendered.
+    rendered = renderings.get(cluster) if found.head.deletion_timestamp is None else Rendered()
     local = pool.local.cache
     owner = (cluster.namespace, cluster.name)
     sources = [
@@ -68,23 +98,29 @@ def observe(pool: Pool, found: Object, renderings: Renderings, absent: tuple[str
         if (secret.head.labels or {}).get(labels.REPLICATED_BY) == labels.CLUSTER_CONTROLLER
         and labels.owned_by(secret.head.labels, cluster.name, cluster.namespace)
     ]
+    named = contexts(cluster)
+    # Only where the cluster says that it has something: labels in another cluster prove nothing.
     live = {
-        (member.context, obj.head.namespace, obj.head.name): obj
-        for member in pool
+        (context, obj.head.namespace, obj.head.name): obj
+        for context in named
+        if (member := pool.get(context)) is not None
         for obj in member.cache.by_index(CASSANDRA_DATACENTERS, OWNER, owner)
     }
-    views = tuple(_view(pool, cluster, entry, live, sources) for entry in rendered.datacenters)
+    views = _views(pool, cluster, rendered, live, sources)
+    superuser = local.get(SECRETS, cluster.namespace, superuser_secret_name(cluster))
     return Snapshot(
         cluster=cluster,
         object=found,
         rendered=rendered,
         views=views,
-        superuser=local.get(SECRETS, cluster.namespace, superuser_secret_name(cluster)),
+        superuser=superuser,
+        superuser_of=_other_owner(pool, cluster, superuser),
         replicated=local.get(REPLICATED_SECRETS, cluster.namespace, cluster.name),
-        datacenters=tuple(Leftover(context, obj) for (context, _, _), obj in live.items()),
-        away=tuple((context, why) for context in contexts(cluster) if (why := away(pool, context))),
+        datacenters=_once(views, live),
+        away=tuple((context, why) for context in named if (why := away(pool, context)) is not None),
+        unseen=tuple(context for context in named if not known(pool.get(context))),
+        settling=any(member.settling for context in named if (member := pool.get(context)) is not None),
         absent=absent,
-        settling=any(member.settling for context in contexts(cluster) if (member := pool.get(context)) is not None),
     )
 
 
@@ -96,18 +132,20 @@ def contexts(cluster: K8ssandraCluster) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def away(pool: Pool, context: str) -> str:
-    """Why a context cannot be used now; "" when it can."""
+def away(pool: Pool, context: str) -> Away | None:
+    """Why a context cannot be used now; None when it can."""
     cluster = pool.get(context)
     if cluster is None:
-        return f"no ClientConfig names context {context}; register the cluster, or correct k8sContext"
+        message = f"no ClientConfig names context {context}; register the cluster, or correct k8sContext"
+        return Away("ContextNotFound", message)
     if not cluster.state.usable:
-        return f"context {context} is not connected: {cluster.state.message}"
+        return Away("DatacenterUnreachable", f"context {context} is not connected: {cluster.state.message}")
     untold = [str(resource) for resource, _ in cluster.untold() if resource in NEEDED]
     if untold:
         place = f"context {context}" if context else "the control plane's cluster"
-        return f"{place} does not serve {', '.join(dict.fromkeys(untold))}, or does not allow to watch it"
-    return ""
+        message = f"{place} does not serve {', '.join(dict.fromkeys(untold))}, or does not allow to watch it"
+        return Away("DatacenterUnreachable", message)
+    return None
 
 
 def known(cluster: Cluster | None) -> bool:
@@ -115,45 +153,83 @@ def known(cluster: Cluster | None) -> bool:
     return cluster is not None and all(cluster.cache.synced(resource) for resource in NEEDED)
 
 
+def _views(
+    pool: Pool,
+    cluster: K8ssandraCluster,
+    rendered: Rendered,
+    live: dict[tuple[str, str, str], Object],
+    sources: list[str],
+) -> tuple[DatacenterView, ...]:
+    """The datacenters in the order of roll-out, those with a wrong specification among them."""
+    templates = {entry.name: entry for entry in cluster.spec.cassandra.datacenters} if cluster.spec.cassandra else {}
+    by_name = {entry.name: entry for entry in rendered.datacenters}
+    return tuple(_view(pool, cluster, templates[name], by_name.get(name), live, sources) for name in rendered.order)
+
+
 def _view(
     pool: Pool,
     cluster: K8ssandraCluster,
-    entry: RenderedDatacenter,
+    template: CassandraDatacenterTemplate,
+    rendered: RenderedDatacenter | None,
     live: dict[tuple[str, str, str], Object],
     sources: list[str],
 ) -> DatacenterView:
-    reason = away(pool, entry.context)
-    member = pool.get(entry.context)
+    name, context, namespace = template.name, template.k8s_context, template.metadata.namespace or cluster.namespace
+    reason = away(pool, context)
+    member = pool.get(context)
     if member is None:
-        return DatacenterView(entry, reason, known=False)
+        return DatacenterView(
+            name=name, context=context, namespace=namespace, rendered=rendered, away=reason, known=False
+        )
     cache = member.cache
-    if not reason and not cache.covers(entry.namespace):
-        reason = f"namespace {entry.namespace} is not watched; add it to WATCH_NAMESPACE"
-    found = live.get((entry.context, entry.namespace, entry.name))
-    owner = (cluster.namespace, cluster.name)
-    ring = (entry.namespace, names.label_value(cluster.cass_name), names.label_value(entry.name))
+    if reason is None and not cache.covers(namespace):
+        message = f"namespace {namespace} is not watched; add it to WATCH_NAMESPACE"
+        reason = Away("NamespaceNotWatched", message)
+    found = live.get((context, namespace, name))
+    ring = (namespace, names.label_value(cluster.cass_name), names.label_value(name))
+    config_maps = _in(cache.by_index(CONFIG_MAPS, OWNER, (cluster.namespace, cluster.name)), namespace)
     return DatacenterView(
-        entry,
-        reason,
+        name=name,
+        context=context,
+        namespace=namespace,
+        rendered=rendered,
+        away=reason,
         known=known(member),
         live=found,
         decoded=_decode(found),
-        config_maps=_in(cache.by_index(CONFIG_MAPS, OWNER, owner), entry.namespace),
-        slices=tuple(
-            slice_
-            for slice_ in _in(cache.by_index(ENDPOINT_SLICES, OWNER, owner), entry.namespace)
-            if (slice_.head.labels or {}).get(labels.CASS_DATACENTER) == ring[2]
-        ),
+        config_maps=config_maps,
+        slices=tuple(obj for obj in cache.by_index(ENDPOINT_SLICES, RING, ring) if _is_seed_slice(obj, cluster)),
         seeds=tuple(address for pod in cache.by_index(PODS, RING, ring) if (address := _address(pod))),
-        secrets_ready=cluster.external_secrets or _secrets_ready(pool, member, cluster, entry.namespace, sources),
+        secrets_ready=cluster.external_secrets
+        or _secrets_ready(pool, member, cluster, namespace, sources, config_maps),
     )
 
 
-def _secrets_ready(pool: Pool, member: Cluster, cluster: K8ssandraCluster, namespace: str, sources: list[str]) -> bool:
+def _is_seed_slice(found: Object, cluster: K8ssandraCluster) -> bool:
+    """Whether a slice holds the seeds of a datacenter of this cluster.
+
+    The reference operator's say by their name alone whose they are; cass-operator's own have another manager.
+    """
+    have = found.head.labels or {}
+    if have.get(labels.ENDPOINT_SLICE_MANAGED_BY) != labels.OPERATOR_NAME:
+        return False
+    if labels.CLUSTER_NAME in have or labels.CLUSTER_NAMESPACE in have:
+        return labels.owned_by(have, cluster.name, cluster.namespace)
+    return found.head.name.startswith(f"{cluster.name}-{have.get(labels.SERVICE_NAME)}-")
+
+
+def _secrets_ready(
+    pool: Pool,
+    member: Cluster,
+    cluster: K8ssandraCluster,
+    namespace: str,
+    sources: list[str],
+    config_maps: tuple[Object, ...],
+) -> bool:
     """Whether every Secret of the cluster, and the superuser's for certain, is where the pods look for it."""
     if superuser_secret_name(cluster) not in sources:
         return False
-    if member is pool.local and namespace == cluster.namespace:
+    if namespace == cluster.namespace and (member is pool.local or _is_local(pool, config_maps)):
         return True
     label = mark(cluster.namespace, cluster.name)
     return all(
@@ -161,6 +237,67 @@ def _secrets_ready(pool: Pool, member: Cluster, cluster: K8ssandraCluster, names
         and (copy.head.labels or {}).get(REPLICATED_FROM) == label
         for name in sources
     )
+
+
+def _is_local(pool: Pool, objects: tuple[Object, ...]) -> bool:
+    """Whether objects of a context are seen in the control plane too: then both are one cluster."""
+    local = pool.local.cache
+    return any(
+        (here := local.get(CONFIG_MAPS, obj.head.namespace, obj.head.name)) is not None
+        and here.head.uid == obj.head.uid
+        for obj in objects
+    )
+
+
+def _other_owner(pool: Pool, cluster: K8ssandraCluster, superuser: Object | None) -> str:
+    """The other K8ssandraCluster that the superuser's Secret is labelled for, if there is such a one."""
+    have = (superuser.head.labels or {}) if superuser is not None else {}
+    name, namespace = have.get(labels.CLUSTER_NAME, ""), have.get(labels.CLUSTER_NAMESPACE, "")
+    if not name or (name, namespace) == (cluster.name, cluster.namespace):
+        return ""
+    found = pool.local.cache.get(K8SSANDRA_CLUSTERS, namespace, name)
+    return f"{namespace}/{name}" if found is not None else ""
+
+
+def _once(views: tuple[DatacenterView, ...], live: dict[tuple[str, str, str], Object]) -> tuple[Leftover, ...]:
+    """Every CassandraDatacenter once, although two contexts may lead to one cluster; those of the views go first."""
+    of_views = [(view.context, view.live) for view in views if view.live is not None]
+    found: dict[str, Leftover] = {}
+    for context, obj in [*of_views, *((context, obj) for (context, _, _), obj in live.items())]:
+        found.setdefault(obj.head.uid, Leftover(context, obj))
+    return tuple(found.values())
+
+
+def _salvaged(found: Object) -> K8ssandraCluster:
+    """What the deletion of a K8ssandraCluster needs of it, as far as that is there."""
+    whole = found.decode(dict)
+    head = found.head
+    finalizers = _strings(whole["metadata"].get("finalizers"))
+    metadata = ObjectMeta(
+        name=head.name,
+        namespace=head.namespace,
+        uid=head.uid,
+        resource_version=head.resource_version,
+        generation=head.generation,
+        deletion_timestamp=head.deletion_timestamp or "",
+        finalizers=finalizers,
+    )
+    entries = _mapping(_mapping(whole.get("spec")).get("cassandra")).get("datacenters")
+    shown = _mapping(_mapping(whole.get("status")).get("datacenters"))
+    named = [_mapping(entry).get("k8sContext", "") for entry in entries] if isinstance(entries, list) else []
+    named += [_mapping(entry).get("contextName", "") for entry in shown.values()]
+    template = CassandraClusterTemplate(
+        datacenters=[CassandraDatacenterTemplate(k8s_context=context) for context in dict.fromkeys(_strings(named))]
+    )
+    return K8ssandraCluster(metadata=metadata, spec=K8ssandraClusterSpec(cassandra=template))
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _strings(value: Any) -> list[str]:
+    return [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
 
 
 def _decode(found: Object | None) -> CassandraDatacenter | None:

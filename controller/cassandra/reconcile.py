@@ -20,7 +20,7 @@ from controller.cassandra.status_writer import StatusWriter
 from controller.cassandra.watches import OWNER
 from controller.engine.clock import Clock
 from controller.engine.events import EventRecorder, Reference
-from controller.engine.worker import Done, Item, Parked, Rejected, Result, Retry
+from controller.engine.worker import Again, Done, Item, Parked, Rejected, Result, Retry
 from controller.fleet.actions import (
     Action,
     Apply,
@@ -41,8 +41,9 @@ from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, SECRETS
 
 _log = structlog.get_logger(__name__)
 
-# Errors that only a change of the object, of a role or of the other cluster can end: tried again slowly.
-_PERMANENT: Final = (errors.Invalid, errors.BadRequest, errors.NotSupported)
+# Errors that only somebody else's action can end, of which no event tells: tried again slowly.
+_PERMANENT: Final = (NameConflict, errors.Invalid, errors.BadRequest, errors.NotSupported)
+RECHECK: Final = 60.0  # s until they are looked at again
 
 
 class K8ssandraClusterReconciler:
@@ -63,50 +64,49 @@ class K8ssandraClusterReconciler:
         self._status = StatusWriter(pool.local, clock)
         self._problems: dict[tuple[str, str], tuple[Problem, ...]] = {}  # by UID and context, of the last pass there
         self._absent: set[tuple[str, str]] = set()  # UID and context where live reads found nothing left
+        self._uids: dict[tuple[str, str], str] = {}  # by namespace and name: of what the other fields speak
         self._announced: dict[str, frozenset[tuple[str, str]]] = {}  # by UID: reason and message of known problems
 
     async def reconcile(self, item: Item) -> Result:
         local, cluster = self._pool.local, self._pool.get(item.context)
         found = local.cache.get(K8SSANDRA_CLUSTERS, item.namespace, item.name)
+        if found is None and not item.context:
+            self._forget(self._uids.pop((item.namespace, item.name), ""))
         if cluster is None or found is None:
             return Done()
         if item.context and not known(cluster):
             return Parked(item.context)
-        uid = found.head.uid
-        absent = tuple(sorted(context for owner, context in self._absent if owner == uid))
+        self._remember(found)
         try:
-            snapshot = observe(self._pool, found, self._renderings, absent)
+            snapshot = self._observe(found)
         except errors.Malformed as error:
             if not item.context:
                 await self._status.write(found, _unreadable(found, error))
             return Rejected(error)
-        result = plan(snapshot, self._reported(uid))
-        failures, permanent = await self._carry_out(cluster, snapshot, result)
+        result = plan(snapshot, self._reported(snapshot))
+        failures = await self._carry_out(cluster, snapshot, result)
         if item.context in result.prove_absent:
             failures += await self._prove_absent(cluster, snapshot)
-        if item.context:
-            self._report(snapshot, item.context, failures)
-        else:
-            await self._finish_control(snapshot, result, failures)
-        if permanent is not None:
-            return Rejected(permanent)
-        retry = next((error for _, error in failures), None)
-        return Retry(retry) if retry is not None else Done()
+        self._report(snapshot, item.context, failures)
+        if not item.context:
+            await self._finish_control(snapshot, result)
+        return _outcome([error for _, error in failures])
+
+    def _observe(self, found: Object) -> Snapshot:
+        absent = tuple(sorted(context for uid, context in self._absent if uid == found.head.uid))
+        return observe(self._pool, found, self._renderings, absent)
 
     # ── carrying out ────────────────────────────────────────────────────────────────────────────────
 
-    async def _carry_out(
-        self, cluster: Cluster, snapshot: Snapshot, result: Plan
-    ) -> tuple[list[tuple[str, Exception]], Exception | None]:
-        """Carry out the chains of one context; returns failures with their datacenter, and a permanent one if any."""
+    async def _carry_out(self, cluster: Cluster, snapshot: Snapshot, result: Plan) -> list[tuple[str, Exception]]:
+        """Carry out the chains of one context; returns failures, each with its datacenter."""
         failures: list[tuple[str, Exception]] = []
         if not cluster.context and result.superuser:
             secret = superuser_secret(snapshot.cluster, self._make_password())
             failures += await self._chain(cluster, snapshot, Chain("", (Create(SECRETS, secret),)))
         for chain in result.chains.get(cluster.context, ()):
             failures += await self._chain(cluster, snapshot, chain)
-        permanent = [error for _, error in failures if isinstance(error, (*_PERMANENT, NameConflict))]
-        return failures, permanent[0] if permanent and len(permanent) == len(failures) else None
+        return failures
 
     async def _chain(self, cluster: Cluster, snapshot: Snapshot, chain: Chain) -> list[tuple[str, Exception]]:
         for action in chain.actions:
@@ -128,7 +128,13 @@ class K8ssandraClusterReconciler:
         owner = await self._pool.local.client.get(K8SSANDRA_CLUSTERS, own.namespace, own.name, metadata_only=True)
         if owner.head.uid != own.uid or owner.head.deletion_timestamp is None:
             raise ObserveAgain
-        now = await cluster.client.get(CASSANDRA_DATACENTERS, live.head.namespace, live.head.name, metadata_only=True)
+        try:
+            now = await cluster.client.get(
+                CASSANDRA_DATACENTERS, live.head.namespace, live.head.name, metadata_only=True
+            )
+        except errors.NotFound as error:
+            cluster.cache.write_deleted(CASSANDRA_DATACENTERS, live.head)
+            raise ObserveAgain from error
         if now.head.uid != live.head.uid or not _owned(snapshot, now):
             raise ObserveAgain
 
@@ -158,20 +164,17 @@ class K8ssandraClusterReconciler:
 
     # ── the control plane's part ────────────────────────────────────────────────────────────────────
 
-    async def _finish_control(self, snapshot: Snapshot, result: Plan, failures: list[tuple[str, Exception]]) -> None:
+    async def _finish_control(self, snapshot: Snapshot, result: Plan) -> None:
         head = snapshot.object.head
         if snapshot.deleting:
             for context in contexts_of(snapshot):
                 if context:
                     self._router.queue(head.namespace, head.name, context)
-            self._announce(snapshot, result.problems)
-            if not result.chains and not result.prove_absent and not result.waits and not result.problems:
-                self._forget(head.uid)
-            return
-        self._report(snapshot, "", failures)
-        if not failures and (result.superuser or result.chains.get("")):
-            return  # what was just written starts the next pass, which shows the status of the world after it
-        result = plan(snapshot, self._reported(head.uid))  # what just failed belongs into the status
+        if result.superuser or result.chains.get(""):
+            found = self._pool.local.cache.get(K8SSANDRA_CLUSTERS, head.namespace, head.name)
+            if found is None or found.head.uid != head.uid or self._observe(found) != snapshot:
+                return  # what was just written starts the next pass, which shows the status of the world after it
+        result = plan(snapshot, self._reported(snapshot))  # what just failed belongs into the status
         if snapshot.settling:
             return  # what is shown was true when it was written; soon there is something better to say than "unknown"
         self._announce(snapshot, result.problems)
@@ -194,10 +197,22 @@ class K8ssandraClusterReconciler:
         if context:
             self._router.queue(head.namespace, head.name, "")
 
-    def _reported(self, uid: str) -> tuple[Problem, ...]:
+    def _reported(self, snapshot: Snapshot) -> tuple[Problem, ...]:
+        """What went wrong in the last passes, where that still concerns this cluster."""
+        uid, named = snapshot.object.head.uid, {"", *contexts_of(snapshot)}
         return tuple(
-            problem for (owner, _), problems in sorted(self._problems.items()) if owner == uid for problem in problems
+            problem
+            for (owner, context), problems in sorted(self._problems.items())
+            if owner == uid and context in named
+            for problem in problems
         )
+
+    def _remember(self, found: Object) -> None:
+        """Forget what was known of an earlier object of this name."""
+        key, uid = (found.head.namespace, found.head.name), found.head.uid
+        if (former := self._uids.get(key)) != uid:
+            self._uids[key] = uid
+            self._forget(former or "")
 
     def _forget(self, uid: str) -> None:
         self._problems = {key: value for key, value in self._problems.items() if key[0] != uid}
@@ -256,6 +271,14 @@ _PAST: Final[dict[type, str]] = {
 }
 
 
+def _outcome(failures: list[Exception]) -> Result:
+    """What comes after a pass with these failures: the one that may pass soonest counts."""
+    passing = [error for error in failures if not isinstance(error, _PERMANENT)]
+    if passing:
+        return Retry(passing[0])
+    return Again(RECHECK) if failures else Done()
+
+
 def _owned(snapshot: Snapshot, obj: Object) -> bool:
     """Whether an object found under a name of ours is ours: it names our K8ssandraCluster and its namespace.
 
@@ -276,7 +299,13 @@ def _problem(context: str, datacenter: str, error: Exception) -> Problem | None:
     match error:
         case NameConflict():
             return Problem("NameConflict", f"{where}: {error}", datacenter)
-        case errors.Conflict() | errors.TransportError() | errors.ClusterUnavailable() | errors.WritesForbidden():
+        case (
+            errors.Conflict()
+            | errors.TooManyRequests()
+            | errors.TransportError()
+            | errors.ClusterUnavailable()
+            | errors.WritesForbidden()
+        ):
             return None
         case errors.Forbidden():
             return Problem("Forbidden", f"{where}: {error}; apply the roles of manifests/ there", datacenter)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from controller.cassandra import names
-from controller.cassandra.observe import contexts
+from controller.cassandra.observe import contexts, read
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.cassandra.types import K8ssandraCluster
 from controller.cassandra.watches import owner_of, ring_of
@@ -15,7 +15,7 @@ from controller.fleet.cluster import Cluster
 from controller.fleet.pool import Pool
 from controller.kube.errors import Malformed
 from controller.kube.objects import Object
-from controller.kube.resources import PODS, SECRETS, Resource
+from controller.kube.resources import PODS, Resource
 from controller.replication.types import REPLICATED_SECRETS
 
 KIND: Final = K8SSANDRA_CLUSTERS.kind
@@ -24,9 +24,18 @@ KIND: Final = K8SSANDRA_CLUSTERS.kind
 class _Known:
     """What routing needs of one K8ssandraCluster."""
 
-    __slots__ = ("contexts", "rings")
+    __slots__ = ("acted_on", "contexts", "rings")
 
     def __init__(self, cluster: K8ssandraCluster) -> None:
+        metadata = cluster.metadata
+        self.acted_on = (
+            metadata.uid,
+            metadata.generation,
+            metadata.deletion_timestamp,
+            metadata.finalizers,
+            metadata.annotations,
+            cluster.status.observed_generation,
+        )
         self.contexts = tuple(contexts(cluster))
         template = cluster.spec.cassandra
         ring = names.label_value(cluster.cass_name)
@@ -52,10 +61,12 @@ class Router:
             return
         for delta in deltas:
             for owner in self._owners(cluster, resource, delta):
-                if resource in (CASSANDRA_DATACENTERS, PODS) or (resource == SECRETS and cluster is self._pool.local):
+                if resource in (CASSANDRA_DATACENTERS, PODS):
                     self._everywhere(owner)
                 elif resource == REPLICATED_SECRETS:
                     self._queue(owner, "")
+                elif cluster is self._pool.local:
+                    self._everywhere(owner)  # it may be one cluster with that of a context
                 else:
                     self._queue(owner, cluster.context)
 
@@ -80,14 +91,17 @@ class Router:
             self._forget(owner)
         else:
             self._learn(owner, delta.new)
-        if before is not None:
-            for context in before.contexts:
-                self._queue(owner, context)
+        after = self._known.get(owner)
+        if before is not None and after is not None and before.acted_on == after.acted_on:
+            self._queue(owner, "")  # only what the status shows has changed: nothing is to be done for it elsewhere
+            return
+        for context in before.contexts if before is not None else ():
+            self._queue(owner, context)
         self._everywhere(owner)
 
     def _learn(self, owner: tuple[str, str], found: Object) -> None:
         try:
-            cluster = found.decode(K8ssandraCluster)
+            cluster = read(found)
         except Malformed:
             return  # its own pass says so
         self._forget(owner)

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import msgspec
 
+from controller.cassandra.changes import Place
 from controller.cassandra.render import Rendered, RenderedDatacenter
 from controller.cassandra.types import CassandraDatacenter, K8ssandraCluster
 from controller.kube.objects import Object
 
 
-class DatacenterView(msgspec.Struct, frozen=True):
+class Away(msgspec.Struct, frozen=True):
+    """Why nothing can be known or done in a cluster now. ``reason`` is CamelCase, ``message`` names the way out."""
+
+    reason: str
+    message: str
+
+
+class DatacenterView(msgspec.Struct, frozen=True, kw_only=True):
     """One datacenter of the specification, as its own cluster shows it.
 
-    ``away`` says why nothing can be known or done there now, "" when all is well; what the caches held before
-    is in the other fields all the same. ``known``: the caches of that cluster have been filled once. ``seeds``: IP
-    addresses of its seed pods. ``secrets_ready``: every Secret that its pods need is in its namespace.
+    ``rendered`` is None when its specification is wrong: then it is only looked at. ``away`` is None when all is well;
+    what the caches held before is in the other fields all the same. ``known``: the caches of that cluster have been
+    filled once. ``seeds``: IP addresses of its seed pods. ``secrets_ready``: every Secret that its pods need is in its
+    namespace.
     """
 
-    rendered: RenderedDatacenter
-    away: str
+    name: str
+    context: str
+    namespace: str
+    rendered: RenderedDatacenter | None
+    away: Away | None
     known: bool
     live: Object | None = None
     decoded: CassandraDatacenter | None = None
@@ -28,12 +40,13 @@ class DatacenterView(msgspec.Struct, frozen=True):
     secrets_ready: bool = False
 
     @property
-    def name(self) -> str:
-        return self.rendered.name
+    def place(self) -> str:
+        """Its cluster, for people."""
+        return self.context or "the control plane's cluster"
 
     @property
-    def context(self) -> str:
-        return self.rendered.context
+    def stopped(self) -> bool:
+        return self.rendered is not None and self.rendered.stopped
 
     @property
     def reached(self) -> bool:
@@ -44,11 +57,11 @@ class DatacenterView(msgspec.Struct, frozen=True):
         status = decoded.status
         if status.observed_generation != decoded.metadata.generation or status.cassandra_operator_progress != "Ready":
             return False
-        return status.is_true("Stopped" if self.rendered.stopped else "Ready")
+        return status.is_true("Stopped" if self.stopped else "Ready")
 
 
 class Leftover(msgspec.Struct, frozen=True):
-    """An object of ours in one cluster that no datacenter of the specification stands for."""
+    """A CassandraDatacenter of ours in one cluster, whether the specification names it or not."""
 
     context: str
     object: Object
@@ -62,12 +75,27 @@ class Snapshot(msgspec.Struct, frozen=True):
     rendered: Rendered
     views: tuple[DatacenterView, ...]
     superuser: Object | None = None  # metadata only
+    superuser_of: str = ""  # the other K8ssandraCluster of this namespace that the superuser's Secret is labelled for
     replicated: Object | None = None
-    datacenters: tuple[Leftover, ...] = ()  # every CassandraDatacenter of ours, in the specification or not
-    away: tuple[tuple[str, str], ...] = ()  # contexts that cannot be used now, each with the reason
-    absent: tuple[str, ...] = ()  # contexts where live reads found nothing of ours left (asked when deleting)
+    datacenters: tuple[Leftover, ...] = ()  # every CassandraDatacenter of ours in the contexts that the cluster names
+    away: tuple[tuple[str, Away], ...] = ()  # contexts that cannot be used now
+    unseen: tuple[str, ...] = ()  # contexts whose caches were never filled
     settling: bool = False  # the controller has just started: not every cluster of this one was heard of yet
+    absent: tuple[str, ...] = ()  # contexts where live reads found nothing of ours left (asked when deleting)
 
     @property
     def deleting(self) -> bool:
         return self.object.head.deletion_timestamp is not None
+
+    @property
+    def deployed(self) -> dict[str, Place]:
+        """Where each datacenter is: as seen, or as the status shows it while nobody has seen its cluster."""
+        found: dict[str, Place] = {}
+        namespaces = {view.name: view.namespace for view in self.views}
+        for name, entry in self.cluster.status.datacenters.items():
+            if entry.cassandra is not None and entry.context_name in self.unseen:
+                # The status does not say in which namespace; that cannot be told now.
+                found[name] = Place(entry.context_name, namespaces.get(name, self.cluster.namespace))
+        for left in reversed(self.datacenters):
+            found[left.object.head.name] = Place(left.context, left.object.head.namespace)
+        return found

@@ -12,7 +12,7 @@ from controller.kube.objects import Head, Object
 from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, PODS
 
 OWNER: Final = "owner"  # index by (namespace, name) of the K8ssandraCluster
-RING: Final = "ring"  # index of seed pods by (namespace, cluster label, datacenter label)
+RING: Final = "ring"  # index of seed pods and slices by (namespace, cluster label, datacenter label)
 
 
 def owner_of(head: Head) -> tuple[str, str] | None:
@@ -23,7 +23,7 @@ def owner_of(head: Head) -> tuple[str, str] | None:
 
 
 def ring_of(head: Head) -> tuple[str, str, str] | None:
-    """Which datacenter's a seed pod is."""
+    """Which datacenter's a seed pod or slice is."""
     have = head.labels or {}
     cluster, datacenter = have.get(labels.CASS_CLUSTER), have.get(labels.CASS_DATACENTER)
     return (head.namespace, cluster, datacenter) if cluster and datacenter else None
@@ -65,7 +65,7 @@ REMOTE_WATCHES: Final = (
         ENDPOINT_SLICES,
         label_selector=labels.CASS_CLUSTER,
         selects=_has(labels.CASS_CLUSTER),
-        indexers={OWNER: _by_owner},
+        indexers={OWNER: _by_owner, RING: _by_ring},
     ),
     WatchSpec(
         PODS,

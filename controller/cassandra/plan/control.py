@@ -6,15 +6,15 @@ from typing import Any
 
 from controller.cassandra import labels
 from controller.cassandra.compare import diff_fields
-from controller.cassandra.render import replicated_secret
+from controller.cassandra.plan.model import Problem
+from controller.cassandra.render import replicated_secret, superuser_secret_name
 from controller.cassandra.resources import K8SSANDRA_CLUSTERS
 from controller.cassandra.snapshot import Snapshot
 from controller.cassandra.system_replication import format_replication, initial_system_replication, parse_replication
 from controller.fleet.actions import Action, Apply, Create, Merge
+from controller.kube.objects import Object
 from controller.kube.resources import SECRETS
-from controller.replication.types import REPLICATED_SECRETS
-
-ORPHAN = "replicatedresource.k8ssandra.io/orphan"
+from controller.replication.types import ORPHAN, REPLICATED_SECRETS
 
 
 def preparation(snapshot: Snapshot) -> list[Action]:
@@ -37,6 +37,28 @@ def preparation(snapshot: Snapshot) -> list[Action]:
     return [Merge(K8SSANDRA_CLUSTERS, {"metadata": patch}, snapshot.object, exactly="finalizers" in patch)]
 
 
+def check(snapshot: Snapshot) -> list[Problem]:
+    """What is wrong with objects of the control plane that are not ours to change."""
+    cluster, found = snapshot.cluster, []
+    text = cluster.metadata.annotations.get(labels.INITIAL_SYSTEM_REPLICATION)
+    if text is not None and parse_replication(text) is None:
+        message = f"annotation {labels.INITIAL_SYSTEM_REPLICATION} is no map of datacenters to numbers; correct it"
+        found.append(Problem("InvalidAnnotation", message))
+    if cluster.external_secrets:
+        return found
+    if snapshot.superuser_of:
+        message = (
+            f"Secret {superuser_secret_name(cluster)} belongs to K8ssandraCluster {snapshot.superuser_of}; name "
+            "another in spec.cassandra.superuserSecretRef"
+        )
+        found.append(Problem("NameConflict", message))
+    if snapshot.replicated is not None and not _is_ours(snapshot, snapshot.replicated):
+        name = f"{cluster.namespace}/{cluster.name}"
+        message = f"ReplicatedSecret {name} exists and belongs to somebody else: delete or rename it"
+        found.append(Problem("NameConflict", message))
+    return found
+
+
 def secrets(snapshot: Snapshot) -> tuple[list[Action], bool]:
     """What the cluster's Secrets need, and whether the superuser Secret has to be made."""
     cluster = snapshot.cluster
@@ -44,7 +66,7 @@ def secrets(snapshot: Snapshot) -> tuple[list[Action], bool]:
         return [], False
     actions: list[Action] = []
     superuser = snapshot.superuser
-    if superuser is not None:
+    if superuser is not None and not snapshot.superuser_of:
         wanted = labels.replicated(cluster.name, cluster.namespace)
         have = superuser.head.labels or {}
         if any(have.get(key) != value for key, value in wanted.items()):
@@ -55,10 +77,12 @@ def secrets(snapshot: Snapshot) -> tuple[list[Action], bool]:
     if replicated is not None:
         if snapshot.replicated is None:
             actions.append(Create(REPLICATED_SECRETS, replicated))
-        elif diff_fields(_comparable(replicated), snapshot.replicated.decode(dict)):
+        elif _is_ours(snapshot, snapshot.replicated) and diff_fields(
+            {"metadata": replicated["metadata"], "spec": replicated["spec"]}, snapshot.replicated.decode(dict)
+        ):
             actions.append(Apply(REPLICATED_SECRETS, replicated, snapshot.replicated))
     return actions, superuser is None
 
 
-def _comparable(replicated: dict[str, Any]) -> dict[str, Any]:
-    return {"metadata": replicated["metadata"], "spec": replicated["spec"]}
+def _is_ours(snapshot: Snapshot, found: Object) -> bool:
+    return labels.owned_by(found.head.labels, snapshot.cluster.name, snapshot.cluster.namespace)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from controller.cassandra import labels
+from controller.cassandra.changes import adjust
 from controller.cassandra.compare import diff_fields
 from controller.cassandra.plan.model import Problem, Wait
-from controller.cassandra.render import seed_slices
+from controller.cassandra.render import RenderedDatacenter, seed_slices
 from controller.cassandra.resources import CASSANDRA_DATACENTERS
+from controller.cassandra.seeds import usable_addresses
 from controller.cassandra.snapshot import DatacenterView, Snapshot
 from controller.fleet.actions import Action, Apply, Create, Delete, Merge
 from controller.kube.objects import Object
@@ -28,30 +30,32 @@ class Step(msgspec.Struct):
     settled: bool = False
 
 
-def plan_datacenter(snapshot: Snapshot, view: DatacenterView, *, prepared: bool, behind: str, update: bool) -> Step:
+def plan_datacenter(
+    snapshot: Snapshot, view: DatacenterView, *, prepared: bool, behind: str, update: bool, moves: Sequence[Problem]
+) -> Step:
     """The step of one datacenter.
 
     ``prepared``: the control plane's own objects are in place. ``behind``: name of the first datacenter before this
-    one that is not settled, "" when all are. ``update``: whether a live specification may be changed.
+    one that is not settled, "" when all are. ``update``: whether a live specification may be changed. ``moves``:
+    why it may not be made where the specification puts it.
     """
     step = Step()
-    if view.away:
-        step.problems.append(
-            Problem("DatacenterUnreachable", f"datacenter {view.name}: {view.away}", datacenter=view.name)
-        )
+    if view.away is not None:
+        step.problems.append(Problem(view.away.reason, f"datacenter {view.name}: {view.away.message}", view.name))
         return step
     if not view.known:
-        step.waits.append(Wait("Connecting", f"the caches of {_place(view)} are being filled", view.name))
+        step.waits.append(Wait("Connecting", f"the caches of {view.place} are being filled", view.name))
         return step
-    if not prepared:
+    step.problems += moves
+    if view.rendered is None or not prepared or (moves and view.live is None):
         return step
     for wanted in view.rendered.config_maps:
         step.actions += _keep(CONFIG_MAPS, wanted, view.config_maps)
     if view.live is None:
-        _plan_creation(snapshot, view, behind, step)
+        _plan_creation(snapshot, view, view.rendered, behind, step)
     else:
-        _plan_seeds(snapshot, view, step)
-        _plan_update(view, view.live, behind, update, step)
+        _plan_seeds(snapshot, view, view.rendered, step)
+        _plan_update(snapshot, view, view.rendered, view.live, behind, update, step)
     return step
 
 
@@ -70,67 +74,97 @@ def addresses_of_others(snapshot: Snapshot, view: DatacenterView) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _plan_creation(snapshot: Snapshot, view: DatacenterView, behind: str, step: Step) -> None:
+def _plan_creation(
+    snapshot: Snapshot, view: DatacenterView, rendered: RenderedDatacenter, behind: str, step: Step
+) -> None:
     if not view.secrets_ready:
-        step.waits.append(
-            Wait("SecretsNotReplicated", f"the cluster's Secrets are not all in {_place(view)} yet", view.name)
-        )
+        message = f"the cluster's Secrets are not all in {view.place} yet"
+        step.waits.append(Wait("SecretsNotReplicated", message, view.name))
         return
     if behind:
         step.waits.append(Wait("WaitingForDatacenter", f"{view.name} waits for {behind}", view.name))
         return
-    running = [other for other in snapshot.views if other.name != view.name and other.live is not None]
-    addresses = addresses_of_others(snapshot, view)
-    if running and not addresses:
+    if not usable_addresses(addresses_of_others(snapshot, view)) and (ring := _ring_elsewhere(snapshot, view)):
         # Without a seed of another datacenter this one would found a ring of its own.
-        names = ", ".join(other.name for other in running)
-        step.waits.append(Wait("WaitingForSeeds", f"{view.name} waits for a seed node of {names}", view.name))
+        message = f"{view.name} waits for a seed node of {', '.join(ring)}"
+        step.waits.append(Wait("WaitingForSeeds", message, view.name))
         return
-    _plan_seeds(snapshot, view, step)
-    step.actions.append(Create(CASSANDRA_DATACENTERS, view.rendered.object))
+    _plan_seeds(snapshot, view, rendered, step)
+    step.actions.append(Create(CASSANDRA_DATACENTERS, rendered.object))
 
 
-def _plan_seeds(snapshot: Snapshot, view: DatacenterView, step: Step) -> None:
+def _ring_elsewhere(snapshot: Snapshot, view: DatacenterView) -> list[str]:
+    """Names of datacenters with which this one would have to share a ring: seen now, or shown by the status."""
+    found = [left.object.head.name for left in snapshot.datacenters]
+    found += [
+        name
+        for name, entry in snapshot.cluster.status.datacenters.items()
+        if name != view.name and entry.cassandra is not None and entry.context_name in snapshot.unseen
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _plan_seeds(snapshot: Snapshot, view: DatacenterView, rendered: RenderedDatacenter, step: Step) -> None:
     """The slices with the other datacenters' seeds: before the datacenter is made, and right ever after."""
-    wanted = seed_slices(snapshot.cluster, view.rendered, addresses_of_others(snapshot, view))
+    status_name = view.decoded.status.datacenter_name if view.decoded is not None else ""
+    addresses = addresses_of_others(snapshot, view)
+    wanted = seed_slices(snapshot.cluster, rendered, addresses, status_name=status_name)
     names = {slice_["metadata"]["name"] for slice_ in wanted}
     for slice_ in wanted:
         step.actions += _keep(ENDPOINT_SLICES, slice_, view.slices)
     step.actions += [Delete(ENDPOINT_SLICES, live) for live in view.slices if live.head.name not in names]
 
 
-def _plan_update(view: DatacenterView, live: Object, behind: str, update: bool, step: Step) -> None:
-    desired = view.rendered.object
+def _plan_update(
+    snapshot: Snapshot,
+    view: DatacenterView,
+    rendered: RenderedDatacenter,
+    live: Object,
+    behind: str,
+    update: bool,
+    step: Step,
+) -> None:
     actual = live.decode(dict)
     if live.head.deletion_timestamp is not None:
-        message = (
-            f"CassandraDatacenter {view.name} in {_place(view)} is being deleted; it is made again when it is gone"
-        )
-        step.waits.append(Wait("DatacenterTerminating", message, view.name))
+        _plan_farewell(view, live, actual, step)
         return
+    adjusted = adjust(snapshot.cluster, rendered, actual.get("spec") or {})
+    desired = adjusted.object
+    step.problems += [Problem("ImmutableField", str(problem), view.name) for problem in adjusted.problems]
     stamp = (actual["metadata"].get("annotations") or {}).get(labels.RESOURCE_HASH, "")
     wanted_stamp = desired["metadata"]["annotations"][labels.RESOURCE_HASH]
     fields = diff_fields(desired["spec"], actual.get("spec"))
-    # A stamp of ours tells about fields that were wanted once and are no more; another's tells nothing.
-    changed = bool(fields) or (stamp.startswith("v1:") and stamp != wanted_stamp)
-    if changed and update:
-        if behind:
-            message = f"the change of {view.name} waits for {behind}"
-            step.waits.append(Wait("WaitingForDatacenter", message, view.name))
-        else:
-            step.actions.append(Apply(CASSANDRA_DATACENTERS, desired, live))
+    # Another stamp of ours tells that something else was wanted once: fields that are wanted no more, or metadata.
+    outdated = stamp.startswith("v1:") and stamp != wanted_stamp
+    if outdated and not fields:
+        fields = diff_fields(actual.get("spec"), desired["spec"])
+    if fields and update and not behind and not step.problems:
+        step.actions.append(Apply(CASSANDRA_DATACENTERS, desired, live))
         return
-    if changed:
-        step.drift = fields or ["metadata.annotations"]
-    metadata = _missing_metadata(desired["metadata"], actual["metadata"], stamp="" if changed else wanted_stamp)
-    if metadata:
-        step.actions.append(
-            Merge(CASSANDRA_DATACENTERS, {"metadata": metadata}, live, exactly="finalizers" in metadata)
-        )
+    if fields and update and not step.problems:
+        message = f"the change of {view.name} waits for {behind}"
+        step.waits.append(Wait("WaitingForDatacenter", message, view.name))
+    elif fields:
+        step.drift = [f"spec.{field}" for field in fields]
+    if outdated and not fields:  # only metadata differs, of which an apply removes what is wanted no more
+        step.actions.append(Apply(CASSANDRA_DATACENTERS, desired, live, exactly=True))
+    elif metadata := _missing_metadata(desired["metadata"], actual["metadata"], stamp="" if fields else wanted_stamp):
+        patch = {"metadata": metadata}
+        step.actions.append(Merge(CASSANDRA_DATACENTERS, patch, live, exactly="finalizers" in metadata))
     if not view.reached:
-        step.waits.append(Wait("DatacenterNotReady", _progress(view), view.name))
-        return
-    step.settled = not changed
+        step.waits.append(Wait("DatacenterNotReady", _progress(view, rendered), view.name))
+    step.settled = view.reached and not fields and not step.problems
+
+
+def _plan_farewell(view: DatacenterView, live: Object, actual: dict[str, Any], step: Step) -> None:
+    """Somebody deleted the CassandraDatacenter: our finalizer does not hold it up, and it is made again after that."""
+    message = f"CassandraDatacenter {view.name} in {view.place} is being deleted; it is made again when it is gone"
+    step.waits.append(Wait("DatacenterTerminating", message, view.name))
+    finalizers = actual["metadata"].get("finalizers") or []
+    if labels.FINALIZER in finalizers:
+        rest = [name for name in finalizers if name != labels.FINALIZER]
+        patch = {"metadata": {"finalizers": rest}}
+        step.actions.append(Merge(CASSANDRA_DATACENTERS, patch, live, exactly=True))
 
 
 def _missing_metadata(desired: dict[str, Any], actual: dict[str, Any], *, stamp: str) -> dict[str, Any]:
@@ -170,18 +204,14 @@ def _addresses(slice_: Object) -> list[str]:
     ]
 
 
-def _place(view: DatacenterView) -> str:
-    return view.context or "the control plane's cluster"
-
-
-def _progress(view: DatacenterView) -> str:
+def _progress(view: DatacenterView, rendered: RenderedDatacenter) -> str:
     assert view.decoded is not None
-    status, size = view.decoded.status, view.rendered.size
+    status = view.decoded.status
     if status.observed_generation != view.decoded.metadata.generation:
-        return f"cass-operator in {_place(view)} has not acted on the present specification of {view.name} yet"
-    if view.rendered.stopped:
+        return f"cass-operator in {view.place} has not acted on the present specification of {view.name} yet"
+    if rendered.stopped:
         return f"{view.name} is being stopped by cass-operator"
-    progress = status.cassandra_operator_progress or "not started"
+    nodes = f"{len(status.node_statuses)} of {rendered.size} nodes are up"
     return (
-        f"{view.name} is not Ready: {len(status.node_statuses)} of {size} nodes are up, cass-operator says {progress}"
+        f"{view.name} is not Ready: {nodes}, cass-operator says {status.cassandra_operator_progress or 'not started'}"
     )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from controller.cassandra import labels
 from controller.cassandra.plan.model import Chain, Plan, Problem, Wait, pruned
+from controller.cassandra.plan.status import compose_deletion
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.cassandra.snapshot import Leftover, Snapshot
 from controller.fleet.actions import Action, Delete, Merge
 
 
-def plan(snapshot: Snapshot) -> Plan:
+def plan(snapshot: Snapshot, reported: tuple[Problem, ...]) -> Plan:
     """Delete every CassandraDatacenter of ours, wait until each is gone, then let the finalizer go.
 
+    ``reported``: what went wrong in the last attempts.
     A context counts as empty only when live reads showed it (``snapshot.absent``); one that is away is waited for.
     """
     if labels.FINALIZER not in snapshot.cluster.metadata.finalizers:
@@ -26,11 +28,12 @@ def plan(snapshot: Snapshot) -> Plan:
     problems = tuple(
         Problem(
             "ContextUnavailable",
-            f"deletion waits for {context}: {why}; when that cluster is gone for good, remove the finalizer "
+            f"deletion waits for {context}: {why.message}; when that cluster is gone for good, remove the finalizer "
             f"{labels.FINALIZER} from this K8ssandraCluster",
         )
         for context, why in snapshot.away
     )
+    problems += reported
     unproven = tuple(context for context in contexts_of(snapshot) if context not in snapshot.absent)
     prove = tuple(context for context in unproven if context not in holding)
     if not holding and not unproven:
@@ -41,6 +44,7 @@ def plan(snapshot: Snapshot) -> Plan:
         chains=pruned(chains),
         waits=tuple(waits),
         problems=problems,
+        status=compose_deletion(snapshot, waits, problems),
         prove_absent=prove,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from controller.cassandra import labels
+from controller.cassandra.changes import Place, forbidden_moves
 from controller.cassandra.plan import control, deletion
 from controller.cassandra.plan.datacenters import Step, plan_datacenter
 from controller.cassandra.plan.model import Chain, Plan, Problem, Wait, pruned
@@ -18,13 +19,15 @@ def plan(snapshot: Snapshot, reported: tuple[Problem, ...] = ()) -> Plan:
     ``reported``: what went wrong in the last attempts to carry plans out; shown in the status, nothing else.
     """
     if snapshot.deleting:
-        return deletion.plan(snapshot)
+        return deletion.plan(snapshot, reported)
     rendered = snapshot.rendered
     problems = [
         *(Problem(problem.reason, str(problem), problem.datacenter) for problem in rendered.errors),
+        *control.check(snapshot),
         *_strangers(snapshot),
         *reported,
     ]
+    moves = _moves(snapshot)
     if any(not problem.datacenter for problem in rendered.errors):
         # The specification as a whole is wrong: what is there stays as it is, and the status says why.
         return Plan(problems=tuple(problems), status=compose(snapshot, {}, [], problems, False))
@@ -36,13 +39,10 @@ def plan(snapshot: Snapshot, reported: tuple[Problem, ...] = ()) -> Plan:
     update = allows_update(snapshot)
     steps: dict[str, Step] = {}
     behind = ""
-    views = {view.name: view for view in snapshot.views}
-    for name in rendered.order:
-        view = views.get(name)
-        if view is None:  # it has errors: what comes after it must not be made before it
-            behind = behind or name
-            continue
-        step = plan_datacenter(snapshot, view, prepared=not preparation, behind=behind, update=update)
+    for view in snapshot.views:
+        step = plan_datacenter(
+            snapshot, view, prepared=not preparation, behind=behind, update=update, moves=moves.get(view.name, ())
+        )
         steps[view.name] = step
         chains.setdefault(view.context, []).append(Chain(view.name, tuple(step.actions)))
         waits += step.waits
@@ -73,15 +73,23 @@ def allows_update(snapshot: Snapshot) -> bool:
     return cluster.status.observed_generation < cluster.metadata.generation
 
 
+def _moves(snapshot: Snapshot) -> dict[str, list[Problem]]:
+    """By datacenter: why it may not be made, given where those of this cluster are."""
+    found: dict[str, list[Problem]] = {}
+    for problem in forbidden_moves(snapshot.cluster, snapshot.deployed):
+        found.setdefault(problem.datacenter, []).append(Problem("DatacenterMoved", str(problem), problem.datacenter))
+    return found
+
+
 def _strangers(snapshot: Snapshot) -> list[Problem]:
     """CassandraDatacenters of ours that the specification does not name (any more)."""
-    named = {(view.context, view.rendered.namespace, view.name) for view in snapshot.views}
-    failed = {problem.datacenter for problem in snapshot.rendered.errors if problem.datacenter}
+    names = {view.name for view in snapshot.views}
+    deployed = snapshot.deployed
     found = []
     for left in snapshot.datacenters:
         head = left.object.head
-        if (left.context, head.namespace, head.name) in named or head.name in failed:
-            continue
+        if head.name in names and deployed[head.name] == Place(left.context, head.namespace):
+            continue  # of the specification, or what it would have in another place, which its own step says
         where = f"{head.namespace}/{head.name} in {left.context or 'the control plane cluster'}"
         found.append(
             Problem(
