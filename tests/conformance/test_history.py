@@ -56,3 +56,12 @@ async def test_the_present_version_is_not_forgotten(forgotten: tuple[Api, Json])
     api, _ = forgotten
     present = ok(await api.list(CONFIG_MAPS))
     assert ok(await _exactly(api, present))["metadata"] == present["metadata"]
+
+
+async def test_a_watch_from_a_forgotten_version_is_told_so_and_ends(forgotten: tuple[Api, Json]) -> None:
+    api, _ = forgotten
+    async with api.watch(CONFIG_MAPS, resourceVersion="1") as watch:
+        kind, status = await watch.next()
+        assert kind == "ERROR"
+        assert (status["kind"], status["code"], status["reason"]) == ("Status", 410, "Expired")
+        assert await watch.rest() == []

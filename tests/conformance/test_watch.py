@@ -222,14 +222,6 @@ async def test_a_watch_without_initial_events_tells_only_what_is_new(api: Api) -
         assert await watch.named(1) == [("ADDED", "new")]
 
 
-async def test_a_watch_from_a_version_that_is_forgotten_is_told_so(api: Api) -> None:
-    async with api.watch(WIDGETS, resourceVersion="1") as watch:
-        kind, status = await watch.next()
-        assert kind == "ERROR"
-        assert (status["kind"], status["code"], status["reason"]) == ("Status", 410, "Expired")
-        assert await watch.rest() == []
-
-
 async def test_a_watch_from_a_version_that_is_no_number_fails(api: Api) -> None:
     refused(500, "", await api.try_watch(CONFIG_MAPS, resourceVersion="yesterday"))
 
