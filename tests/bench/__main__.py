@@ -1,0 +1,68 @@
+"""``python -m tests.bench [names…] [--real] [--quick] [--json FILE]``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from tests.bench import convergence, latency, reading, report
+from tests.bench.report import Figure
+
+Measure = Callable[[bool, bool], Awaitable[list[Figure]]]
+
+
+async def _latency(quick: bool, real: bool) -> list[Figure]:
+    return await latency.latency("real" if real else "embedded", quick=quick)
+
+
+async def _convergence(quick: bool, real: bool) -> list[Figure]:
+    return await convergence.convergence("real" if real else "embedded", quick=quick)
+
+
+MEASURES: Final[dict[str, Measure]] = {
+    "burst": lambda quick, _: reading.burst(quick=quick),
+    "steady": lambda quick, _: reading.steady(quick=quick),
+    "memory": lambda quick, _: reading.memory(quick=quick),
+    "calls": lambda quick, _: reading.calls(quick=quick),
+    "latency": _latency,
+    "convergence": _convergence,
+}
+REAL: Final = ("latency", "convergence")  # those for which the kind of server matters
+
+
+def main() -> int:
+    """0 when every goal was met, 1 when one was missed."""
+    parser = argparse.ArgumentParser(prog="make bench ARGS=", description=__doc__)
+    parser.add_argument(
+        "names", nargs="*", metavar="name", help=f"what to measure: {', '.join(MEASURES)} (default: all)"
+    )
+    parser.add_argument("--real", action="store_true", help=f"{' and '.join(REAL)} on real API servers, only these")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: a look, no measurement")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures, every round of them, to FILE")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(MEASURES):
+        parser.error(f"there is no figure {', '.join(sorted(unknown))}")
+    chosen = options.names or list(REAL if options.real else MEASURES)
+    load = os.getloadavg()
+    figures: list[Figure] = []
+    for name in chosen:
+        started = time.monotonic()
+        figures += asyncio.run(MEASURES[name](options.quick, options.real))
+        print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    print(f"load of the machine before: {load[0]:.1f}, after: {os.getloadavg()[0]:.1f}")
+    report.show(figures)
+    if options.json is not None:
+        report.write(options.json, figures, load)
+    missed = [figure for figure in figures if figure.verdict == "missed"]
+    print(f"{len(missed)} of {sum(figure.goal is not None for figure in figures)} goals missed")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
