@@ -214,6 +214,8 @@ def translate(error: Exception, host: str) -> Exception:
             return errors.ConnectFailed(f"{host}: the proxy refused to connect ({error.status})")
         case aiohttp.ClientProxyConnectionError():
             return errors.ConnectFailed(f"{host}: no connection to the proxy")
+        case aiohttp.ClientConnectorError() if error.errno is None:
+            return errors.ConnectFailed(f"{host}: the connection was closed during the TLS handshake")
         case aiohttp.ClientConnectorError():
             return errors.ConnectFailed(f"{host}: {os.strerror(error.errno) if error.errno else 'cannot connect'}")
         case aiohttp.ServerTimeoutError():

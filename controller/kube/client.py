@@ -98,10 +98,13 @@ class Client:
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────
 
     async def get(self, resource: Resource, namespace: str, name: str, *, metadata_only: bool = False) -> Object:
-        """One object, as of now (a quorum read)."""
+        """One object, as of now (a quorum read). ``Malformed`` when the server answers with another one."""
         headers = (("accept", _METADATA_OBJECT),) if metadata_only else ()
         request = Request(method="GET", path=resource.path(namespace, name), headers=headers, deadline=READ_DEADLINE)
-        return objects.parse((await self._send("get", resource, request)).body)
+        found = objects.parse((await self._send("get", resource, request)).body)
+        if (found.head.namespace, found.head.name) != (namespace if resource.namespaced else "", name):
+            raise errors.Malformed(f"{resource} {namespace}/{name}: the server answered with another object")
+        return found
 
     async def list_page(
         self,
