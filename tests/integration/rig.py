@@ -219,6 +219,29 @@ class Rig:
         number = list(self.servers).index(context)
         return getattr(self.servers[context], "url", f"https://10.255.0.{number + 1}:6443")
 
+    async def wait_for_roles(self) -> None:
+        """Wait until every API server acts on the roles that were just made: its authorizer follows them by watches."""
+        asked = {
+            "clientconfigs": "config.k8ssandra.io",
+            "cassandradatacenters": "cassandra.datastax.com",
+            "secrets": "",
+        }
+        for context in self.servers:
+            token = await self._account_token(context)
+            access = msgspec.structs.replace(self._access(context), token=token)
+            client = Client(self._transport(StaticCredentials(access)))
+            try:
+                for resource, group in asked.items():
+                    if resource == "clientconfigs" and context:
+                        continue
+                    attributes = {"namespace": self.namespace, "verb": "list", "group": group, "resource": resource}
+                    await eventually(
+                        lambda client=client, attributes=attributes: _allowed(client, attributes),
+                        f"{resource} may be listed in {context or 'the control plane'}",
+                    )
+            finally:
+                await client.close()
+
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────
 
     def _access(self, context: str) -> Access:
@@ -232,10 +255,10 @@ class Rig:
             return _Current(server, credentials)
         return AiohttpTransport(credentials)
 
-    async def _account_token(self) -> str:
+    async def _account_token(self, context: str = "") -> str:
         path = SERVICE_ACCOUNTS.path(self.namespace, ACCOUNT, "token")
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
-        answer = await self.client().raw("POST", path, body=body)
+        answer = await self.client(context).raw("POST", path, body=body)
         return msgspec.json.decode(answer, type=_TokenRequest).status.token
 
 
@@ -247,6 +270,7 @@ async def rig(
     one = Rig(namespace, dict(zip(("", *CONTEXTS), servers, strict=True)), published=published)
     try:
         await one.world.prepare()
+        await one.wait_for_roles()
         async with asyncio.TaskGroup() as group:
             one._group = group
             operators = group.create_task(one.world.operate(ready_after), name="cass-operators")
@@ -259,6 +283,16 @@ async def rig(
         await one.world.close()
     if not one.provoked_forbidden:
         assert [seen for seen in one.seen if seen.status == 403] == []
+
+
+async def _allowed(client: Client, attributes: Mapping[str, str]) -> bool:
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    }
+    answer = await client.raw("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
+    return bool(msgspec.json.decode(answer)["status"]["allowed"])
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], what: str, within: float = DEADLINE) -> None:
