@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from controller.replication.types import REPLICATED_FROM, ReplicatedSecret, Repl
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"  # holds the Secret's data: never copied
 FORMER_HASH: Final = "k8ssandra.io/resource-hash"  # the reference's plain hash of the data, guessable for short values
 LABEL_LENGTH: Final = 63
+NAME_LENGTH: Final = 253
+_NAME: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")  # RFC 1123
 
 # Credentials of other systems: to copy them would hand out another identity.
 REFUSED_TYPES: Final = frozenset(
@@ -22,13 +25,29 @@ REFUSED_TYPES: Final = frozenset(
 )
 
 
+class Refused(Exception):
+    """A copy that is not made, for a reason that only people can change. ``reason`` is CamelCase."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class Wanted(msgspec.Struct, frozen=True):
-    """One copy: of which source (metadata only), under which name, for which target."""
+    """One copy: of which source (metadata only), under which name, for which target.
+
+    ``refusal``: reason and message, when it cannot be made; its place is kept all the same.
+    """
 
     target: ReplicationTarget
     source: Object
     namespace: str
     name: str
+    refusal: tuple[str, str] | None = None
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.namespace, self.name
 
 
 def mark(namespace: str, name: str) -> str:
@@ -44,23 +63,52 @@ def mark(namespace: str, name: str) -> str:
 
 
 def wanted(replicated: ReplicatedSecret, context: str, sources: Iterable[Object]) -> list[Wanted]:
-    """The copies that one context shall have, sorted by namespace and name."""
+    """The copies that one context shall have, sorted by namespace and name, one for each place."""
     own, selector = replicated.metadata, replicated.spec.selector
     assert selector is not None
-    found: list[Wanted] = []
+    selected = [source for source in sources if matches(selector, source.head.labels)]
+    found: dict[tuple[str, str], Wanted] = {}
     for target in replicated.spec.replication_targets:
         if target.k8s_context_name != context:
             continue
-        for source in sources:
-            if not matches(selector, source.head.labels):
-                continue
+        for source in selected:
             place = (target.namespace or own.namespace, target.target_prefix + source.head.name)
-            if not context and place == (source.head.namespace, source.head.name):
-                continue  # the target is the source itself
-            if not context and _copies_itself(replicated, target, source):
+            if not context and (
+                place == (source.head.namespace, source.head.name) or _begets(replicated, target, source)
+            ):
                 continue
-            found.append(Wanted(target, source, *place))
-    return sorted(found, key=lambda copy: (copy.namespace, copy.name))
+            copy = Wanted(target, source, *place, refusal=_bad_name(place[1]))
+            other = found.get(place)
+            if other is not None and not _same(other, copy):
+                both = f"of {other.source.head.name} and of {source.head.name}"
+                message = f"Secret {place[0]}/{place[1]} would be the copy {both}; change targetPrefix"
+                copy = msgspec.structs.replace(copy, refusal=("NameCollision", message))
+            found[place] = copy
+    return [found[place] for place in sorted(found)]
+
+
+def _same(one: Wanted, other: Wanted) -> bool:
+    """Whether two targets ask for one and the same copy."""
+    return (
+        one.refusal == other.refusal
+        and one.source.head.name == other.source.head.name
+        and one.target.add_labels == other.target.add_labels
+        and sorted(one.target.drop_labels) == sorted(other.target.drop_labels)
+    )
+
+
+def _bad_name(name: str) -> tuple[str, str] | None:
+    if len(name) <= NAME_LENGTH and _NAME.fullmatch(name):
+        return None
+    return "InvalidSpec", "targetPrefix makes a name that no Secret can have; use lower-case letters, digits, - and ."
+
+
+def _begets(replicated: ReplicatedSecret, target: ReplicationTarget, source: Object) -> bool:
+    """Whether a copy beside its source could be copied in its turn, and so for ever.
+
+    It is so when this ReplicatedSecret selects it, and when two of them copy to each other's namespaces.
+    """
+    return REPLICATED_FROM in (source.head.labels or {}) or _copies_itself(replicated, target, source)
 
 
 def _copies_itself(replicated: ReplicatedSecret, target: ReplicationTarget, source: Object) -> bool:
@@ -110,15 +158,18 @@ def is_copy_of(head: Head, replicated: ReplicatedSecret) -> bool:
     return (head.labels or {}).get(REPLICATED_FROM) == mark(replicated.metadata.namespace, replicated.metadata.name)
 
 
-def overlaid(copy: dict[str, Any], live: Mapping[str, Any]) -> dict[str, Any] | None:
+def overlaid(copy: dict[str, Any], live: Mapping[str, Any], drop: Iterable[str]) -> dict[str, Any] | None:
     """``copy`` with the labels, annotations and finalizers that others put on the live one; None when nothing differs.
 
-    cass-operator marks the Secrets that it watches; without those marks it would not see their changes.
+    cass-operator marks the Secrets that it watches; without those marks it would not see their changes. ``drop``:
+    labels that the copy shall not have, whoever put them there.
     """
     live_metadata = live["metadata"]
     metadata = dict(copy["metadata"])
     for key in ("labels", "annotations"):
         merged = {**(live_metadata.get(key) or {}), **(copy["metadata"].get(key) or {})}
+        if key == "labels":
+            merged = {name: value for name, value in merged.items() if name not in drop or name == REPLICATED_FROM}
         if merged:
             metadata[key] = merged
     if live_metadata.get("finalizers"):
@@ -131,3 +182,13 @@ def overlaid(copy: dict[str, Any], live: Mapping[str, Any]) -> dict[str, Any] | 
         and bool(live.get("immutable")) == bool(copy.get("immutable"))
     )
     return None if same else {**copy, "metadata": metadata}
+
+
+def check_change(copy: Mapping[str, Any], live: Mapping[str, Any]) -> None:
+    """Raise ``Refused`` for a change of a live copy that no server accepts."""
+    metadata = copy["metadata"]
+    name, remedy = f"Secret {metadata['namespace']}/{metadata['name']}", "delete it to have it made again"
+    if live.get("type") != copy["type"]:
+        raise Refused("TypeDiffers", f"{name} has another type than its source; {remedy}")
+    if live.get("immutable") and (not copy.get("immutable") or (live.get("data") or {}) != copy["data"]):
+        raise Refused("ImmutableCopy", f"{name} is immutable and differs from its source; {remedy}")

@@ -43,3 +43,20 @@ def matches(selector: LabelSelector, labels: Mapping[str, str] | None) -> bool:
             case _:
                 pass
     return True
+
+
+def text(selector: LabelSelector) -> str:
+    """The same as a ``labelSelector`` parameter."""
+    parts = [f"{key}={value}" for key, value in sorted(selector.match_labels.items())]
+    for requirement in selector.match_expressions:
+        key, values = requirement.key, ",".join(requirement.values)
+        match requirement.operator:
+            case "In":
+                parts.append(f"{key} in ({values})")
+            case "NotIn":
+                parts.append(f"{key} notin ({values})")
+            case "Exists":
+                parts.append(key)
+            case _:
+                parts.append(f"!{key}")
+    return ",".join(parts)

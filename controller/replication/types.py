@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 from controller.kube.resources import Resource
-from controller.kube.structs import LocalObjectReference, ObjectMeta, Struct, Time, schema
+from controller.kube.structs import ObjectMeta, Struct, Time, schema
 
 REPLICATED_SECRETS: Final = Resource("replication.k8ssandra.io", "v1alpha1", "ReplicatedSecret", "replicatedsecrets")
 FINALIZER: Final = "replicatedresource.k8ssandra.io/finalizer"
@@ -63,9 +63,6 @@ class ReplicatedSecretSpec(Struct, frozen=True, kw_only=True):
 
     selector: LabelSelector | None = None
     """Labels of the Secrets to copy; an absent one selects none."""
-
-    name_selector: LocalObjectReference | None = None
-    """Name of the one Secret to copy."""
 
     replication_targets: list[ReplicationTarget] = []
     """The clusters to copy to."""
