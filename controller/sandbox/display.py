@@ -75,10 +75,10 @@ class Table:
         self._live.__exit__(kind, error, trace)
 
     def show(self, rows: Sequence[Row]) -> None:
-        table = RichTable(box=box.SIMPLE_HEAD)
+        table = RichTable(box=box.SIMPLE_HEAD, expand=True)
         for title in ("cluster", "datacenter", "context", "state", "nodes"):
             table.add_column(title, no_wrap=True)
-        table.add_column("waits for", overflow="ellipsis", no_wrap=True)
+        table.add_column("waits for", overflow="ellipsis", no_wrap=True, ratio=1)  # what the others leave
         for row in rows:
             style = _STYLES.get(row.state, "")
             state = f"[{style}]{row.state}[/]" if style else row.state
