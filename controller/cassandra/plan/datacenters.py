@@ -144,7 +144,7 @@ def _plan_update(
     if fields and update and not step.problems:
         message = f"the change of {view.name} waits for {behind}"
         step.waits.append(Wait("WaitingForDatacenter", message, view.name))
-    elif fields:
+    elif fields and not step.problems:
         step.drift = [f"spec.{field}" for field in fields]
     if outdated and not fields:  # only metadata differs, of which an apply removes what is wanted no more
         step.actions.append(Apply(CASSANDRA_DATACENTERS, desired, live, exactly=True))

@@ -28,7 +28,9 @@ def plan(snapshot: Snapshot, reported: tuple[Problem, ...] = ()) -> Plan:
         *reported,
     ]
     moves = _moves(snapshot)
-    if any(not problem.datacenter for problem in rendered.errors):
+    renamed = _renamed(snapshot)
+    problems = [*renamed, *problems]
+    if renamed or any(not problem.datacenter for problem in rendered.errors):
         # The specification as a whole is wrong: what is there stays as it is, and the status says why.
         return Plan(problems=tuple(problems), status=compose(snapshot, {}, [], problems, False))
     preparation = control.preparation(snapshot)
@@ -71,6 +73,18 @@ def allows_update(snapshot: Snapshot) -> bool:
     if cluster.metadata.annotations.get(labels.AUTOUPDATE_SPEC) in ("once", "always"):
         return True
     return cluster.status.observed_generation < cluster.metadata.generation
+
+
+def _renamed(snapshot: Snapshot) -> list[Problem]:
+    """The Cassandra cluster has another name already, by which its pods and Secrets are found."""
+    for view in snapshot.views:
+        if view.live is None or view.rendered is None:
+            continue
+        live = (view.live.decode(dict).get("spec") or {}).get("clusterName")
+        if live and live != view.rendered.object["spec"]["clusterName"]:
+            message = f"spec.cassandra.clusterName: cannot change; the cluster is called {live}; put it back"
+            return [Problem("ImmutableField", message)]
+    return []
 
 
 def _moves(snapshot: Snapshot) -> dict[str, list[Problem]]:

@@ -102,7 +102,7 @@ def _of_datacenter(view: DatacenterView, step: Step | None, problems: Sequence[P
     own: list[Problem | Wait] = [problem for problem in problems if problem.datacenter == view.name]
     if step is not None:
         own += step.waits
-        if step.drift:
+        if step.drift and not any(isinstance(entry, Problem) for entry in own):
             return _condition(kind, False, "RequiresUpdate", _drift_message({view.name: step.drift}), generation)
     if own:
         return _condition(kind, False, own[0].reason, _said(own), generation)
