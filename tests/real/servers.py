@@ -90,7 +90,13 @@ class RealServer:
         headers = {"Authorization": f"Bearer {self.admin_token}"}
         self.api_server.spawn()
         async with aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(ssl=context)) as session:
-            await self.api_server.wait_until(lambda: _ok(session, f"{self.url}/readyz"), within=START_DEADLINE)
+
+            async def ready() -> bool:
+                # The server says that it is ready a moment before it has made its first namespaces.
+                paths = ("/readyz", "/api/v1/namespaces/default")
+                return all([await _ok(session, self.url + path) for path in paths])
+
+            await self.api_server.wait_until(ready, within=START_DEADLINE)
         self.started_in = time.monotonic() - began
         if self.controller_manager is not None:
             self.controller_manager.spawn()
