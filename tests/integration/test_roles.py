@@ -1,0 +1,115 @@
+"""Every right that manifests/ grants to change something is used in the life of a cluster, or says why it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from controller.cassandra import labels
+from controller.cassandra.resources import K8SSANDRA_CLUSTERS
+from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, SECRETS, Resource
+from controller.replication.types import REPLICATED_SECRETS
+from tests import manifests
+from tests.integration.rig import CONTEXTS, Rig, Seen, eventually
+
+VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+FIRST: Final = CONTEXTS[0]
+
+Right = tuple[str, str]  # verb and resource
+
+NOT_USED_IN_THE_CONTROL_PLANE: Final[set[Right]] = {
+    # Asked for by admission, where OwnerReferencesPermissionEnforcement is on.
+    ("update", "k8ssandraclusters/finalizers"),
+    ("delete", "replicatedsecrets"),
+    ("patch", "events"),  # when the same thing happens twice
+}
+NOT_USED_IN_A_DATA_PLANE: Final[set[Right]] = {
+    ("create", "endpointslices/restricted"),  # asked for by OpenShift's admission
+}
+
+
+def rights(objects: Iterable[dict[str, Any]], role: str) -> set[Right]:
+    """What a role grants, but for reading."""
+    (found,) = (obj for obj in objects if obj["kind"] == "Role" and obj["metadata"]["name"] == role)
+    granted = {(verb, name) for rule in found["rules"] for name in rule["resources"] for verb in rule["verbs"]}
+    return {(verb, name) for verb, name in granted if verb in VERBS.values()}
+
+
+def used(seen: Iterable[Seen]) -> set[Right]:
+    found = set()
+    for request in seen:
+        _, separator, rest = request.path.partition("/namespaces/")
+        if separator and request.method in VERBS:
+            _, resource, *name = rest.split("/")
+            found.add((VERBS[request.method], "/".join([resource, *name[1:]])))
+    return found
+
+
+async def test_every_right_to_change_something_is_used(one: Rig) -> None:
+    await one.start()
+    await one.apply(one.sample())
+    await one.ready()
+    await spoil(one, SECRETS, {"data": {"password": "d3Jvbmc="}}, "demo-superuser", FIRST)
+    await spoil(one, SECRETS, {"metadata": {"labels": {labels.REPLICATED_BY: None}}}, "demo-superuser")
+    await spoil(one, CONFIG_MAPS, {"data": None}, await ours(one, CONFIG_MAPS), FIRST)
+    await spoil(one, ENDPOINT_SLICES, {"endpoints": []}, await ours(one, ENDPOINT_SLICES), FIRST)
+    await replicate_for_a_while(one)
+    await delete(one, K8SSANDRA_CLUSTERS, "demo")
+    here = one.namespace
+    control = rights(manifests.control_plane(here), "k8ssandra-controller")
+    datacenters = rights(manifests.data_plane(here), "k8ssandra-controller-datacenters")
+    assert control - used(seen for seen in one.seen if not seen.context) <= NOT_USED_IN_THE_CONTROL_PLANE
+    assert datacenters - used(seen for seen in one.seen if seen.context) <= NOT_USED_IN_A_DATA_PLANE
+
+
+async def spoil(one: Rig, resource: Resource, patch: dict[str, Any], name: str, context: str = "") -> None:
+    """Change an object of the controller's as an administrator, and wait until it is repaired."""
+    before = await content(one, resource, name, context)
+    await one.client(context).patch(resource, one.namespace, name, patch, kind="merge")
+
+    async def repaired() -> bool:
+        return await content(one, resource, name, context) == before
+
+    await eventually(repaired, f"{resource} {name} is as it was")
+
+
+async def content(one: Rig, resource: Resource, name: str, context: str) -> list[Any]:
+    found = await one.get(resource, name, context) or {}
+    return [found["metadata"].get("labels"), found.get("data"), found.get("endpoints")]
+
+
+async def ours(one: Rig, resource: Resource) -> str:
+    (found, *_) = await one.client(FIRST).list_all(resource, one.namespace, label_selector=labels.CLUSTER_NAME)
+    return found.head.name
+
+
+async def replicate_for_a_while(one: Rig) -> None:
+    """Have a Secret copied to the first data plane, and the copy removed."""
+    own = {"labels": {"copied": "yes"}}
+    await one.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "own", **own}, "data": {}})
+    targets = [{"k8sContextName": FIRST}]
+    wanted = {
+        "apiVersion": REPLICATED_SECRETS.api_version,
+        "kind": REPLICATED_SECRETS.kind,
+        "metadata": {"name": "own"},
+        "spec": {"selector": {"matchLabels": own["labels"]}, "replicationTargets": targets},
+    }
+    await one.apply(wanted)
+
+    async def copied() -> bool:
+        return "own" in await one.names(SECRETS, FIRST)
+
+    await eventually(copied, "the Secret is copied")
+    await delete(one, REPLICATED_SECRETS, "own")
+    assert not await copied()
+
+
+async def delete(one: Rig, resource: Resource, name: str) -> None:
+    """Delete an object, and wait until its finalizers are gone too."""
+    found = await one.client().get(resource, one.namespace, name)
+    await one.client().delete(resource, one.namespace, name, uid=found.head.uid)
+
+    async def gone() -> bool:
+        return name not in await one.names(resource)
+
+    await eventually(gone, f"{resource} {name} is gone")
