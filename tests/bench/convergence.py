@@ -21,7 +21,7 @@ from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, SECRETS, Res
 from controller.replication.types import REPLICATED_SECRETS
 from controller.sandbox.world import World
 from tests.bench import stage
-from tests.bench.child import Child, child
+from tests.bench.child import Child, child, cpu_seconds
 from tests.bench.report import Figure, Goal, ratios
 from tests.bench.script import PLACEHOLDER, Recipe, Work, Written
 from tests.bench.stage import CONTEXTS, RunningController, Servers
@@ -99,7 +99,11 @@ class _Bench:
         return Round(seconds, used, requests)
 
     def _cpu(self) -> dict[str, float]:
-        return {"controller": self._running.cpu(), **self._found.cpu()}
+        return {
+            "controller": self._running.cpu(),
+            "the simulated cass-operators" + ("" if self._found.pids else " and API servers"): cpu_seconds(),
+            **self._found.cpu(),
+        }
 
     async def quiet(self, seconds: float) -> Mapping[tuple[str, str], int]:
         before = await self._running.requests()
@@ -116,7 +120,7 @@ async def convergence(kind: str, *, quick: bool) -> list[Figure]:
     """``kind``: embedded or real."""
     plan = [(1, 1 if quick else 3), (20, 1 if quick else 2)] + ([] if quick else [(50, 1 if kind == "embedded" else 2)])
     ours: dict[int, list[Round]] = {}
-    theirs: dict[int, list[float]] = {}
+    theirs: dict[int, list[Round]] = {}
     async with (
         stage.servers(kind) as found,
         stage.prepared(found, CONTROLLER) as world,
@@ -138,12 +142,12 @@ async def convergence(kind: str, *, quick: bool) -> list[Figure]:
     return _figures(kind, ours, theirs, after, quiet)
 
 
-async def _write(world: World, script: Child, names: Sequence[str]) -> float:
-    """Seconds that the script takes for the same."""
+async def _write(world: World, script: Child, names: Sequence[str]) -> Round:
+    """The same by the script."""
     started = asyncio.get_running_loop().time()
     await _create(world, names)
-    await script.ask({"names": names})
-    return asyncio.get_running_loop().time() - started
+    used = await script.ask({"names": names})
+    return Round(asyncio.get_running_loop().time() - started, {"script": used["cpu"]}, {})
 
 
 @asynccontextmanager
@@ -201,7 +205,7 @@ def _portable(document: dict[str, Any]) -> str:
 def _figures(
     kind: str,
     ours: Mapping[int, list[Round]],
-    theirs: Mapping[int, list[float]],
+    theirs: Mapping[int, list[Round]],
     after: Mapping[tuple[str, str], int],
     quiet: float,
 ) -> list[Figure]:
@@ -209,18 +213,19 @@ def _figures(
     figures: list[Figure] = []
     for count, rounds in ours.items():
         seconds = [each.seconds for each in rounds]
+        scripted = [each.seconds for each in theirs[count]]
         if count == 1:
             beyond = tuple(each - 3 * OWN_TIME for each in seconds)
             figures += [
                 Figure(group, "the demo, beyond the own time", "s", beyond, Goal("<=", 0.5, "s")),
-                Figure(group, "script: the same", "s", tuple(each - 3 * OWN_TIME for each in theirs[count])),
+                Figure(group, "script: the same", "s", tuple(each - 3 * OWN_TIME for each in scripted)),
             ]
         else:
             goal = Goal("<=", {20: 4.5, 50: 7.0}[count], "s") if kind == "real" else None
             figures += [
                 Figure(group, f"{count} K8ssandraClusters", "s", tuple(seconds), goal),
-                Figure(group, f"script: {count}", "s", tuple(theirs[count])),
-                ratios(group, f"{count}: ours by script", seconds, theirs[count], Goal("<=", 1.5, "×")),
+                Figure(group, f"script: {count}", "s", tuple(scripted)),
+                ratios(group, f"{count}: ours by script", seconds, scripted, Goal("<=", 1.5, "×")),
             ]
         requests = tuple(stage.unary(each.requests) / count for each in rounds)
         writes = " ".join(f"{stage.writes(each.requests) / count:.1f}" for each in rounds)
@@ -236,9 +241,10 @@ def _figures(
         )
         events = tuple(_of(each.requests, stage.EVENTS) / count for each in rounds)
         figures.append(Figure(group, f"Events per K8ssandraCluster, {count} at once", "", events))
-        for name in rounds[0].cpu:
-            used = tuple(each.cpu[name] for each in rounds)
-            figures.append(Figure(group, f"CPU of {name}, {count} at once", "s", used))
+        for side in (rounds, theirs[count]):
+            for name in side[0].cpu:
+                used = tuple(each.cpu[name] for each in side)
+                figures.append(Figure(group, f"CPU of {name}, {count} at once", "s", used))
     probes = sum(number for (verb, resource), number in after.items() if not resource)
     written = (float(stage.writes(after)),)
     note = f"{probes} probes, {after.get(('watch', ''), 0)} watches opened"

@@ -148,13 +148,14 @@ async def latency(kind: str, *, quick: bool) -> list[Figure]:
         async with _watched(found, world) as bench, _relay(found, world):
             await bench.block(NAMESPACE, "demo")  # warms everything up
             await bench.block(relay.NAMESPACE, relay.NAME)
-            ours, least, asked = [], [], 0
+            ours, least, asked, cpu = [], [], 0, []
             for _ in range(rounds):
-                before = await running.requests()
+                before, used = await running.requests(), running.cpu()
                 ours.append(await bench.block(NAMESPACE, "demo"))
+                cpu.append((running.cpu() - used) * 1000 / BLOCK)
                 asked += stage.writes(stage.counted(before, await running.requests()))
                 least.append(await bench.block(relay.NAMESPACE, relay.NAME))
-    return _figures(kind, ours, least, asked / (BLOCK * rounds))
+    return _figures(kind, ours, least, cpu, asked / (BLOCK * rounds))
 
 
 @asynccontextmanager
@@ -199,7 +200,9 @@ async def _relay(found: Servers, world: World) -> AsyncIterator[None]:
             yield
 
 
-def _figures(kind: str, ours: list[list[float]], least: list[list[float]], writes: float) -> list[Figure]:
+def _figures(
+    kind: str, ours: list[list[float]], least: list[list[float]], cpu: list[float], writes: float
+) -> list[Figure]:
     group = f"remote status event to the write that shows it, {kind} servers"
     p50, p99 = GOALS[kind]
     every, floor = [ms for block in ours for ms in block], [ms for block in least for ms in block]
@@ -211,5 +214,6 @@ def _figures(kind: str, ours: list[list[float]], least: list[list[float]], write
         Figure(group, "controller: p99 of all", "ms", (percentile(every, 99),), Goal("<=", p99, "ms"), count),
         Figure(group, "bare relay: p50 of each block", "ms", tuple(percentile(block, 50) for block in least)),
         Figure(group, "bare relay: p99 of all", "ms", (percentile(floor, 99),)),
+        Figure(group, "controller: CPU per event", "ms", tuple(cpu)),
         Figure(group, "writes per event", "writes", (writes,), Goal("<=", 1, "write")),
     ]

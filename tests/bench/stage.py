@@ -185,7 +185,7 @@ async def controller(found: Servers, world: World) -> AsyncIterator[RunningContr
             "--watch-namespace", world.namespace,
             "--metrics-bind-address", f"127.0.0.1:{metrics}",
             "--health-probe-bind-address", f"127.0.0.1:{health}",
-            "--log-level", "warning", "--log-format", "console",
+            "--log-level", "error", "--log-format", "console",
             cwd=ROOT,
             stdout=sys.stderr,
         )  # fmt: skip
