@@ -40,7 +40,7 @@ class Replace(msgspec.Struct, frozen=True):
 
 
 class Merge(msgspec.Struct, frozen=True):
-    """Merge patch of some keys of an object, of ``live`` and no other (UID)."""
+    """Merge patch of some keys of ``live`` and no other (UID); of that version too, if ``exactly`` or a subresource."""
 
     resource: Resource
     patch: dict[str, Any]
@@ -178,7 +178,7 @@ async def _merge(
 ) -> Object:
     head = live.head
     preconditions = {"uid": head.uid}
-    if exactly:
+    if exactly or subresource:  # of a subresource the server ignores the UID, but never the version
         preconditions["resourceVersion"] = head.resource_version
     try:
         return await client.patch(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -31,6 +32,13 @@ NAMESPACE = "k8ssandra-operator"
 FIRST, SECOND = "https://10.0.0.1:6443", "https://10.0.0.2:6443"
 CRD = Path(__file__).parents[3] / "manifests" / "crds" / "clientconfigs.config.k8ssandra.io.yaml"
 AUTHORITY = trustme.CA()  # of every server, unless a test says otherwise
+
+
+class FixedClock:
+    """It is always the same moment."""
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Way:
@@ -85,9 +93,9 @@ class Fleet:
         self._group = group
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self) -> None:
+    async def start(self, crd: dict[str, Any]) -> None:
         await self.client.create(NAMESPACES, "", {"metadata": {"name": NAMESPACE}})
-        await self.client.create(CRDS, "", yaml.safe_load(CRD.read_text()))
+        await self.client.create(CRDS, "", crd)
         while not await self.client.served(CLIENT_CONFIGS):
             await asyncio.sleep(0)
         self.local.connect(Client(InProcessTransport(self.control, self.control.admin_token, link=self.own)))
@@ -137,7 +145,8 @@ class Fleet:
 
     async def put_config(self, name: str = "dc-1", secret: Any = "kubeconfig", context: str = CONTEXT) -> Object:
         spec = {"contextName": context, "kubeConfigSecret": {"name": secret}}
-        return await self.client.create(CLIENT_CONFIGS, NAMESPACE, {"metadata": {"name": name}, "spec": spec})
+        head = {"apiVersion": CLIENT_CONFIGS.api_version, "kind": CLIENT_CONFIGS.kind, "metadata": {"name": name}}
+        return await self.client.create(CLIENT_CONFIGS, NAMESPACE, {**head, "spec": spec})
 
     async def token(self, url: str = FIRST, account: str = "another") -> str:
         """A token of a service account in a remote cluster; deleting the account makes it void."""
@@ -156,6 +165,12 @@ class Fleet:
     def remote(self, url: str = FIRST) -> Client:
         """An administrator's client of a remote cluster."""
         return Client(InProcessTransport(self.servers[url], self.servers[url].admin_token))
+
+
+def definition() -> dict[str, Any]:
+    """Our definition of ClientConfig."""
+    found: dict[str, Any] = yaml.safe_load(CRD.read_text())
+    return found
 
 
 class Connected:
@@ -205,10 +220,11 @@ class Connected:
 
 
 @asynccontextmanager
-async def fleet() -> AsyncIterator[Fleet]:
+async def fleet(crd: dict[str, Any] | None = None) -> AsyncIterator[Fleet]:
+    """A fleet whose control plane knows ClientConfigs, by our own definition unless ``crd`` is another."""
     async with asyncio.TaskGroup() as group:
         made = Fleet(group)
-        await made.start()
+        await made.start(crd or definition())
         yield made
         await made.stop()
 

@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from controller.engine.events import Reference
+from controller.engine.worker import Done, Item
+from controller.fleet.cache import WatchSpec
+from controller.fleet.cluster import Cluster
+from controller.fleet.pool import Pool
+from controller.fleet.state import ClusterState, Reason
+from controller.fleet.status import KIND, ClientConfigStatus, health
+from controller.fleet.types import CLIENT_CONFIGS
+from controller.kube.resources import CONFIG_MAPS, PODS
+from controller.sandbox.apiserver import Fault
+from tests.unit.fleet.world import NAMESPACE, FixedClock, Fleet, definition, eventually
+from tests.unit.fleet.world import fleet as make_fleet
+from tests.unit.kube.kubeconfigs import CONTEXT
+
+pytestmark = pytest.mark.looptime
+
+CONNECTED = ClusterState(True, Reason.CONNECTED, "connected, Kubernetes v1.36.0", "v1.36.0")
+LOST = ClusterState(False, Reason.UNREACHABLE, "no route")
+
+
+class Recorder:
+    """Notes events instead of sending them."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str, str]] = []
+
+    def record(self, about: Reference, type: str, reason: str, message: str) -> None:
+        self.events.append((about.name, type, reason))
+
+
+class Bench:
+    """A fleet with its pool and the reconciler under test."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self.recorder = Recorder()
+        self.pool = Pool(fleet.local, self._cluster, fleet.make_client, fleet.rng, ())
+        self.status = ClientConfigStatus(self.pool, self.recorder, FixedClock())  # type: ignore[arg-type]
+
+    def _cluster(self, context: str) -> Cluster:
+        return Cluster(context, [WatchSpec(CONFIG_MAPS)], (), self.fleet.rng)
+
+    async def build(self) -> None:
+        await self.fleet.put_config()
+        await self.cached("dc-1")
+        self.pool.build(self.fleet.local.cache.objects(CLIENT_CONFIGS))
+
+    async def cached(self, name: str, present: bool = True) -> None:
+        cache = self.fleet.local.cache
+        await eventually(lambda: (cache.get(CLIENT_CONFIGS, NAMESPACE, name) is not None) is present, "it is cached")
+
+    def update(self, state: ClusterState) -> None:
+        cluster = self.pool.get(CONTEXT)
+        assert cluster is not None
+        cluster.update(state)
+
+    async def reconcile(self, name: str = "dc-1") -> None:
+        assert await self.status.reconcile(Item(KIND, NAMESPACE, name)) == Done()
+
+    async def live(self, name: str = "dc-1") -> dict[str, Any]:
+        found = await self.fleet.client.get(CLIENT_CONFIGS, NAMESPACE, name)
+        return found.decode(dict[str, Any]).get("status") or {}
+
+    async def ready(self, name: str = "dc-1") -> tuple[str, str]:
+        [condition] = (await self.live(name))["conditions"]
+        return condition["status"], condition["reason"]
+
+    @property
+    def writes(self) -> int:
+        subjects = [write.subject for write in self.fleet.control.record.writes]
+        return sum(s.resource == CLIENT_CONFIGS.name and s.verb == "patch" for s in subjects)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    async with make_fleet() as fleet:
+        made = Bench(fleet)
+        await made.build()
+        yield made
+
+
+async def test_a_connected_cluster_is_ready(bench: Bench) -> None:
+    bench.update(CONNECTED)
+    await bench.reconcile()
+    assert await bench.live() == {
+        "conditions": [
+            {
+                "type": "Ready",
+                "status": "True",
+                "reason": "Connected",
+                "message": "connected, Kubernetes v1.36.0",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+                "observedGeneration": 1,
+            }
+        ],
+        "observedGeneration": 1,
+        "serverVersion": "v1.36.0",
+    }
+    assert bench.recorder.events == [("dc-1", "Normal", "Connected")]
+
+
+async def test_the_status_is_written_once_for_each_change(bench: Bench) -> None:
+    for state, writes in ((CONNECTED, 1), (LOST, 2), (CONNECTED, 3)):
+        bench.update(state)
+        for _ in range(3):
+            await bench.reconcile()
+        assert bench.writes == writes
+    assert len(bench.recorder.events) == 3
+
+
+async def test_a_restart_says_nothing_again(bench: Bench) -> None:
+    bench.update(CONNECTED)
+    await bench.reconcile()
+    again = Bench(bench.fleet)
+    again.pool.build(bench.fleet.local.cache.objects(CLIENT_CONFIGS))
+    again.update(CONNECTED)
+    await again.reconcile()
+    assert (again.recorder.events, again.writes) == ([], 1)
+
+
+async def test_nothing_is_said_before_anything_is_known(bench: Bench) -> None:
+    await bench.reconcile()
+    assert (bench.writes, bench.recorder.events) == (0, [])
+
+
+async def test_conditions_of_others_stay(bench: Bench) -> None:
+    theirs = {"type": "Theirs", "status": "True", "reason": "A", "lastTransitionTime": "2020-01-01T00:00:00Z"}
+    await bench.fleet.client.patch(
+        CLIENT_CONFIGS, NAMESPACE, "dc-1", {"status": {"conditions": [theirs]}}, kind="merge", subresource="status"
+    )
+    cache = bench.fleet.local.cache
+    await eventually(lambda: b"Theirs" in getattr(cache.get(CLIENT_CONFIGS, NAMESPACE, "dc-1"), "raw", b""), "cached")
+    bench.update(CONNECTED)
+    await bench.reconcile()
+    assert theirs in (await bench.live())["conditions"]
+
+
+async def test_credentials_that_could_not_be_rotated_are_ready_with_a_warning(bench: Bench) -> None:
+    bench.update(ClusterState(True, Reason.ROTATION_FAILED, "the last good credentials are still in use"))
+    await bench.reconcile()
+    assert await bench.ready() == ("True", "RotationFailed")
+    assert bench.recorder.events == [("dc-1", "Warning", "RotationFailed")]
+
+
+# ── what the controller has not taken over ──────────────────────────────────────────────────────────
+
+
+async def test_one_created_later_needs_a_restart(bench: Bench) -> None:
+    await bench.fleet.put_config("late", context="late")
+    await bench.cached("late")
+    await bench.reconcile("late")
+    assert await bench.ready("late") == ("False", "RestartRequired")
+    assert bench.status.restart_required == 1
+
+
+async def test_one_changed_later_needs_a_restart(bench: Bench) -> None:
+    bench.update(CONNECTED)
+    changed = await bench.fleet.client.patch(
+        CLIENT_CONFIGS, NAMESPACE, "dc-1", {"spec": {"contextName": "other"}}, kind="merge"
+    )
+    cache = bench.fleet.local.cache
+    await eventually(lambda: changed == cache.get(CLIENT_CONFIGS, NAMESPACE, "dc-1"), "it is cached")
+    await bench.reconcile()
+    [condition] = (await bench.live())["conditions"]
+    assert condition["reason"] == "RestartRequired"
+    assert "still uses generation 1" in condition["message"]
+
+
+async def test_our_own_status_does_not_ask_for_a_restart(bench: Bench) -> None:
+    bench.update(CONNECTED)
+    await bench.reconcile()
+    await bench.reconcile()
+    assert await bench.ready() == ("True", "Connected")
+
+
+async def test_one_deleted_later_is_said_once(bench: Bench) -> None:
+    bench.update(CONNECTED)
+    await bench.reconcile()
+    await bench.fleet.delete(CLIENT_CONFIGS, "dc-1")
+    await bench.cached("dc-1", present=False)
+    await bench.reconcile()
+    await bench.reconcile()
+    assert bench.recorder.events[1:] == [("dc-1", "Warning", "RestartRequired")]
+    assert bench.status.restart_required == 1
+    assert bench.pool.get(CONTEXT) is not None
+
+
+async def test_one_created_again_needs_a_restart(bench: Bench) -> None:
+    bench.update(CONNECTED)
+    await bench.reconcile()
+    await bench.fleet.delete(CLIENT_CONFIGS, "dc-1")
+    await bench.cached("dc-1", present=False)
+    await bench.fleet.put_config()
+    await bench.cached("dc-1")
+    await bench.reconcile()
+    assert await bench.ready() == ("False", "RestartRequired")
+
+
+async def test_one_replaced_while_its_status_is_written_is_left_alone(bench: Bench) -> None:
+    bench.update(CONNECTED)
+    bench.fleet.own.blacken()  # the cache learns nothing of what follows
+    await bench.fleet.delete(CLIENT_CONFIGS, "dc-1")
+    await bench.fleet.put_config()
+    bench.fleet.own.black = False
+    await bench.reconcile()
+    assert await bench.live() == {}
+
+
+# ── published definitions ───────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_definition_without_status_gets_events_only() -> None:
+    crd = definition()
+    [version] = crd["spec"]["versions"]
+    del version["subresources"]
+    del version["schema"]["openAPIV3Schema"]["properties"]["status"]
+    async with make_fleet(crd) as fleet:
+        bench = Bench(fleet)
+        await bench.build()
+        for state in (CONNECTED, LOST, CONNECTED):
+            bench.update(state)
+            await bench.reconcile()
+        assert await bench.live() == {}
+        assert len(bench.recorder.events) == 3
+        assert fleet.control.record.requests(verb="patch", resource="clientconfigs") == 1
+
+
+async def test_a_definition_that_drops_reasons_is_written_once_for_each_change() -> None:
+    crd = definition()
+    [version] = crd["spec"]["versions"]
+    status = version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
+    condition = status["conditions"]["items"]
+    for dropped in ("reason", "message", "observedGeneration"):
+        del condition["properties"][dropped]
+    condition["required"] = ["type", "status"]
+    for dropped in [name for name in status if name != "conditions"]:
+        del status[dropped]
+    async with make_fleet(crd) as fleet:
+        bench = Bench(fleet)
+        await bench.build()
+        for state, writes in ((CONNECTED, 1), (LOST, 2), (CONNECTED, 3)):
+            bench.update(state)
+            for _ in range(3):
+                await bench.reconcile()
+            assert bench.writes == writes
+        assert bench.status.projection.dropped == [
+            "conditions[*].message",
+            "conditions[*].observedGeneration",
+            "conditions[*].reason",
+            "observedGeneration",
+            "serverVersion",
+        ]
+
+
+# ── kinds ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "text"),
+    [
+        (404, Reason.CRD_MISSING, "the cluster does not serve pods; install cass-operator there"),
+        (403, Reason.FORBIDDEN, "the credentials may not list and watch pods; apply manifests/data-plane there"),
+    ],
+)
+async def test_a_kind_that_cannot_be_watched_is_named(status: int, reason: Reason, text: str) -> None:
+    async with make_fleet() as fleet:
+        server = next(iter(fleet.servers.values()))
+        server.faults.add(Fault(resource="pods", status=status, times=None))
+        cluster = Cluster(CONTEXT, [WatchSpec(PODS), WatchSpec(CONFIG_MAPS)], (), fleet.rng)
+        cluster.connect(fleet.remote())
+        cluster.update(CONNECTED)
+        fleet.run(cluster.watch(fleet.rng))
+        await eventually(lambda: health(cluster).reason is reason, "the kind is named")
+        assert text in health(cluster).message
+        assert not health(cluster).usable
+        assert cluster.state is CONNECTED  # everything else there goes on
