@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from controller.fleet.actions import (
+    FIELD_MANAGER,
+    Action,
+    Apply,
+    Create,
+    Delete,
+    Merge,
+    NameConflict,
+    ObserveAgain,
+    Replace,
+    perform,
+)
+from controller.kube import errors
+from controller.kube.client import Client
+from controller.kube.objects import Head, Object
+from controller.kube.resources import CONFIG_MAPS, NAMESPACES, Resource
+from controller.sandbox.apiserver import ApiServer, InProcessTransport
+
+pytestmark = pytest.mark.looptime
+
+
+class Bench:
+    """One server, and caches that note what goes through them."""
+
+    def __init__(self) -> None:
+        self.server = ApiServer()
+        self.client = Client(InProcessTransport(self.server, self.server.admin_token))
+        self.written: list[Object] = []
+        self.deleted: list[Head] = []
+
+    def write_through(self, resource: Resource, obj: Object) -> None:
+        self.written.append(obj)
+
+    def write_deleted(self, resource: Resource, head: Head) -> None:
+        self.deleted.append(head)
+
+    async def perform(self, action: Action, owned: Callable[[Object], bool] = lambda _: False) -> Object | None:
+        return await perform(action, self.client, self, owned)
+
+    async def live(self) -> Object:
+        return await self.client.get(CONFIG_MAPS, "default", "it")
+
+    async def create(self, **data: str) -> Object:
+        return await self.client.create(CONFIG_MAPS, "default", config_map(**data), field_manager=FIELD_MANAGER)
+
+    async def replaced(self) -> Object:
+        """An object that is gone, another one having its name."""
+        old = await self.create(a="old")
+        await self.client.delete(CONFIG_MAPS, "default", "it", uid=old.head.uid)
+        await self.create(a="new")
+        return old
+
+    async def gone(self) -> Object:
+        old = await self.create(a="old")
+        await self.client.delete(CONFIG_MAPS, "default", "it", uid=old.head.uid)
+        return old
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    return Bench()
+
+
+def config_map(**data: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "it", "namespace": "default"},
+        "data": data,
+    }
+
+
+def data(obj: Object | None) -> dict[str, str]:
+    assert obj is not None
+    found: dict[str, str] = obj.decode(dict)["data"]
+    return found
+
+
+# ── create ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_create_makes_an_object_and_caches_it(bench: Bench) -> None:
+    made = await bench.perform(Create(CONFIG_MAPS, config_map(a="1")))
+    assert data(await bench.live()) == {"a": "1"}
+    assert bench.written == [made]
+
+
+async def test_create_onto_our_own_object_observes_again(bench: Bench) -> None:
+    present = await bench.create(a="1")
+    with pytest.raises(ObserveAgain):
+        await bench.perform(Create(CONFIG_MAPS, config_map(a="2")), lambda _: True)
+    assert await bench.live() == present
+    assert bench.written == [present]
+
+
+async def test_create_onto_anothers_object_is_a_conflict_of_names(bench: Bench) -> None:
+    present = await bench.create(a="1")
+    with pytest.raises(
+        NameConflict, match="ConfigMap default/it exists and belongs to somebody else: delete or rename"
+    ):
+        await bench.perform(Create(CONFIG_MAPS, config_map(a="2")))
+    assert await bench.live() == present
+    assert bench.written == []
+
+
+async def test_create_in_a_namespace_that_does_not_exist_says_so(bench: Bench) -> None:
+    wanted = {"metadata": {"name": "it", "namespace": "nowhere"}}
+    with pytest.raises(errors.NotFound):
+        await bench.perform(Create(CONFIG_MAPS, wanted))
+
+
+# ── what changes an object ──────────────────────────────────────────────────────────────────────────
+
+
+def changes(live: Object) -> dict[str, Action]:
+    return {
+        "apply": Apply(CONFIG_MAPS, config_map(a="2"), live),
+        "replace": Replace(CONFIG_MAPS, config_map(a="2"), live),
+        "merge": Merge(CONFIG_MAPS, {"data": {"a": "2"}}, live),
+        "delete": Delete(CONFIG_MAPS, live),
+    }
+
+
+CHANGES = ("apply", "replace", "merge", "delete")
+
+
+@pytest.mark.parametrize("kind", CHANGES[:3])
+async def test_a_change_is_made_and_cached(bench: Bench, kind: str) -> None:
+    written = await bench.perform(changes(await bench.create(a="1"))[kind])
+    assert data(await bench.live()) == {"a": "2"}
+    assert bench.written == [written]
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+async def test_an_object_that_was_replaced_is_left_alone(bench: Bench, kind: str) -> None:
+    old = await bench.replaced()
+    with pytest.raises(ObserveAgain):
+        await bench.perform(changes(old)[kind])
+    assert data(await bench.live()) == {"a": "new"}
+    assert (bench.written, bench.deleted) == ([], [])
+
+
+@pytest.mark.parametrize("kind", CHANGES[:3])
+async def test_an_object_that_is_gone_is_not_made_again(bench: Bench, kind: str) -> None:
+    old = await bench.gone()
+    with pytest.raises(ObserveAgain):
+        await bench.perform(changes(old)[kind])
+    with pytest.raises(errors.NotFound):
+        await bench.live()
+
+
+async def test_deleting_what_is_gone_is_done(bench: Bench) -> None:
+    old = await bench.gone()
+    assert await bench.perform(Delete(CONFIG_MAPS, old)) is None
+    assert bench.deleted == [old.head]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda live: Apply(CONFIG_MAPS, config_map(a="2"), live, exactly=True),
+        lambda live: Merge(CONFIG_MAPS, {"data": {"a": "2"}}, live, exactly=True),
+        lambda live: Replace(CONFIG_MAPS, config_map(a="2"), live),
+    ],
+)
+async def test_a_change_that_rests_on_the_content_needs_that_very_version(
+    bench: Bench, make: Callable[[Object], Action]
+) -> None:
+    seen = await bench.create(a="1")
+    await bench.client.patch(CONFIG_MAPS, "default", "it", {"data": {"b": "theirs"}}, kind="merge")
+    with pytest.raises(ObserveAgain):
+        await bench.perform(make(seen))
+    assert data(await bench.live()) == {"a": "1", "b": "theirs"}
+
+
+async def test_content_that_the_server_refuses_is_an_error(bench: Bench) -> None:
+    live = await bench.create(a="1")
+    for action in (
+        Apply(CONFIG_MAPS, {**config_map(), "data": {"not a key!": "x"}}, live),
+        Merge(CONFIG_MAPS, {"data": {"not a key!": "x"}}, live),
+    ):
+        with pytest.raises(errors.Invalid):
+            await bench.perform(action)
+
+
+async def test_a_status_is_written_onto_the_version_that_was_seen(bench: Bench) -> None:
+    found = await bench.client.get(NAMESPACES, "", "default")
+    await bench.client.patch(NAMESPACES, "", "default", {"metadata": {"labels": {"a": "b"}}}, kind="merge")
+    with pytest.raises(ObserveAgain):
+        await bench.perform(Merge(NAMESPACES, {"status": {"phase": "Active"}}, found, "status"))
+
+
+async def test_a_subresource_that_is_not_served_is_not_found(bench: Bench) -> None:
+    live = await bench.create(a="1")
+    with pytest.raises(errors.NotFound):
+        await bench.perform(Merge(CONFIG_MAPS, {"status": {}}, live, "status"))
+
+
+# ── ownership of fields ─────────────────────────────────────────────────────────────────────────────
+
+
+async def test_apply_removes_what_was_created_by_post_and_is_not_wanted_any_more(bench: Bench) -> None:
+    created = await bench.create(a="1", b="2")
+    await bench.perform(Apply(CONFIG_MAPS, config_map(a="1"), created))
+    assert data(await bench.live()) == {"a": "1"}
+
+
+async def test_apply_keeps_what_others_wrote(bench: Bench) -> None:
+    await bench.create(a="1")
+    theirs = await bench.client.patch(
+        CONFIG_MAPS, "default", "it", {"data": {"b": "theirs"}}, kind="merge", field_manager="them"
+    )
+    await bench.perform(Apply(CONFIG_MAPS, config_map(a="2"), theirs))
+    assert data(await bench.live()) == {"a": "2", "b": "theirs"}
+
+
+async def test_replace_removes_what_others_wrote(bench: Bench) -> None:
+    await bench.create(a="1")
+    theirs = await bench.client.patch(CONFIG_MAPS, "default", "it", {"data": {"b": "theirs"}}, kind="merge")
+    await bench.perform(Replace(CONFIG_MAPS, config_map(a="2"), theirs))
+    assert data(await bench.live()) == {"a": "2"}
+
+
+async def test_the_second_apply_is_one_request(bench: Bench) -> None:
+    created = await bench.create(a="1")
+    applied = await bench.perform(Apply(CONFIG_MAPS, config_map(a="2"), created))
+    assert applied is not None
+    before = bench.server.record.requests()
+    await bench.perform(Apply(CONFIG_MAPS, config_map(a="3"), applied))
+    assert bench.server.record.requests() - before == 1
