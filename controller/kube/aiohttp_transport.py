@@ -55,7 +55,12 @@ class AiohttpTransport:
         self._policy = policy
         # Never aiohttp's own: it resolves in the loop's thread pool, which one dead DNS would starve.
         self._resolver = resolver if resolver is not None else Resolver(policy)
-        self._headers = {str(hdrs.USER_AGENT): user_agent, str(hdrs.ACCEPT): "application/json"}
+        # "identity" is asked for, and not the header left out: aiohttp copies all headers of a request to skip one.
+        self._headers = {
+            str(hdrs.USER_AGENT): user_agent,
+            str(hdrs.ACCEPT): "application/json",
+            str(hdrs.ACCEPT_ENCODING): "identity",
+        }
         self._access = credentials.access
         self._context = client_context(self._access)
         server = URL(self._access.server)
@@ -113,7 +118,6 @@ class AiohttpTransport:
             trust_env=False,
             auto_decompress=False,
             read_bufsize=READ_BUFFER,
-            skip_auto_headers=(hdrs.ACCEPT_ENCODING,),
         )
 
     def _socket(self, addr_info: aiohttp.AddrInfoType) -> socket.socket:
@@ -153,7 +157,7 @@ class AiohttpTransport:
             allow_redirects=False,
             server_hostname=self._access.tls_server_name or None,
             proxy=self._access.proxy or None,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_DEADLINE, sock_read=silence),
+            timeout=_untimed(silence) if silence is not None else _UNTIMED,
         )
 
     async def _once(self, session: aiohttp.ClientSession, request: Request, token: str) -> Response:
@@ -186,6 +190,14 @@ class AiohttpTransport:
         if self._closed and task is not None and not task.cancelling():
             return errors.ConnectionLost(f"{self._host}: the connection was closed")
         return error
+
+
+def _untimed(silence: float | None) -> aiohttp.ClientTimeout:
+    """Deadlines are the transport's own: aiohttp watches the connecting, and the silence of a stream."""
+    return aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_DEADLINE, sock_read=silence)
+
+
+_UNTIMED: Final = _untimed(None)
 
 
 def _translate(error: Exception, host: str, request: Request) -> Exception:
