@@ -30,7 +30,7 @@ test: $(READY) ## unit, conformance and integration tests, on embedded API serve
 	@$(BIN)/pytest $(ARGS)
 
 test-real: $(READY) ## conformance and integration tests on real kube-apiservers (built once, about 10 minutes)
-	@$(BIN)/pytest --real tests/conformance tests/integration $(ARGS)
+	@$(BIN)/pytest --real -m real tests/conformance tests/integration tests/real $(ARGS)
 
 check: $(READY) ## formatting, lint, types, layers
 	@$(BIN)/ruff format --check .
