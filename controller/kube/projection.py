@@ -31,10 +31,9 @@ class Projection:
         found: set[Path] = set()
         kept: set[Path] = set()
         _compare(sent, got, (), found, kept)
-        before = len(self._dropped)
-        self._dropped -= kept  # a CRD that was upgraded keeps more than it did
-        self._dropped |= found - kept
-        return len(self._dropped) != before
+        before = self._dropped
+        self._dropped = (before - kept) | (found - kept)  # a CRD that was upgraded keeps more than it did
+        return self._dropped != before
 
     def project(self, value: Any, path: Path = ()) -> Any:
         """``value`` without the dropped paths; itself when nothing is dropped."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping, MutableMapping
 from typing import Any, TextIO
 
 import msgspec
@@ -17,6 +18,7 @@ def configure(log_format: LogFormat, level: LogLevel, stream: TextIO | None = No
     out = stream if stream is not None else sys.stderr
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        _flatten,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -37,5 +39,26 @@ def configure(log_format: LogFormat, level: LogLevel, stream: TextIO | None = No
     )
 
 
+def _flatten(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Values as texts and numbers: an encoder would look into objects whose ``repr`` hides what is in them."""
+    return {key: value if key == "exc_info" else _plain(value) for key, value in event.items()}
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case str():
+            return str(value)
+        case bytes() | bytearray() | memoryview():
+            return f"{len(value)} bytes"
+        case Mapping():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_plain(item) for item in value]
+        case _:
+            return str(value)
+
+
 def _encode(event: dict[str, Any], **_: Any) -> str:
-    return msgspec.json.encode(event, enc_hook=str).decode()
+    return msgspec.json.encode(event).decode()

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from typing import Any
+
+from controller.kube.ownership import adoption_patch
+
+MINE, FORMER, THEIRS = "us", "manager", "them"
+
+
+def entry(manager: str, operation: str, fields: dict[str, Any], subresource: str = "") -> dict[str, Any]:
+    made = {
+        "manager": manager,
+        "operation": operation,
+        "apiVersion": "v1",
+        "fieldsType": "FieldsV1",
+        "fieldsV1": fields,
+    }
+    return made | ({"subresource": subresource} if subresource else {})
+
+
+def live(*entries: dict[str, Any]) -> dict[str, Any]:
+    return {"metadata": {"resourceVersion": "7", "managedFields": list(entries)}}
+
+
+def managed(patch: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    assert patch is not None
+    replaced, guard = patch
+    assert guard == {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"}
+    assert (replaced["op"], replaced["path"]) == ("replace", "/metadata/managedFields")
+    found: list[dict[str, Any]] = replaced["value"]
+    return found
+
+
+def test_what_was_created_by_post_becomes_applied() -> None:
+    fields = {"f:data": {"f:a": {}}}
+    assert managed(adoption_patch(live(entry(MINE, "Update", fields)), MINE)) == [entry(MINE, "Apply", fields)]
+
+
+def test_there_is_nothing_to_do_for_what_is_applied_already() -> None:
+    assert adoption_patch(live(entry(MINE, "Apply", {"f:a": {}}), entry(THEIRS, "Update", {})), MINE) is None
+    assert adoption_patch({"metadata": {"resourceVersion": "7"}}, MINE) is None
+
+
+def test_entries_are_united_field_by_field() -> None:
+    patch = adoption_patch(
+        live(
+            entry(MINE, "Apply", {"f:data": {"f:a": {}}}),
+            entry(MINE, "Update", {"f:data": {"f:b": {}}}),
+            entry(FORMER, "Update", {"f:data": {"f:a": {}, "f:c": {"f:d": {}}}}),
+        ),
+        MINE,
+        {FORMER},
+    )
+    assert managed(patch) == [entry(MINE, "Apply", {"f:data": {"f:a": {}, "f:b": {}, "f:c": {"f:d": {}}}})]
+
+
+def test_entries_of_others_and_of_the_status_stay() -> None:
+    theirs, status = entry(THEIRS, "Update", {"f:x": {}}), entry(MINE, "Update", {"f:status": {}}, "status")
+    patch = adoption_patch(live(theirs, entry(MINE, "Update", {"f:a": {}}), status), MINE)
+    assert managed(patch) == [entry(MINE, "Apply", {"f:a": {}}), theirs, status]
