@@ -221,8 +221,6 @@ def from_status(
         kind = AlreadyExists
     elif number == 410 or reason == "Expired":
         kind = Expired
-    elif (
-        number == 504 and status.details and any(c.reason == "ResourceVersionTooLarge" for c in status.details.causes)
-    ):
+    elif number == 504 and status.details and any(c.reason == "ResourceVersionTooLarge" for c in status.details.causes):
         kind = ResourceVersionTooLarge
     return kind(number, reason, message, retry_after)

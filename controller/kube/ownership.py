@@ -10,9 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 
-def adoption_patch(
-    live: Mapping[str, Any], manager: str, former: Collection[str] = ()
-) -> list[dict[str, Any]] | None:
+def adoption_patch(live: Mapping[str, Any], manager: str, former: Collection[str] = ()) -> list[dict[str, Any]] | None:
     """JSON patch that moves ``Update`` entries of ``manager`` (and of ``former`` managers) into its ``Apply`` entry.
 
     None when there is nothing to move. Entries of subresources (status) stay. The patch is guarded by the

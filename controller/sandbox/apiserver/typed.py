@@ -19,7 +19,6 @@ from controller.sandbox.apiserver.schema import DEDUCED, UNTYPED, Schema
 from controller.sandbox.apiserver.shapes import ABSENT, TypeMismatch, is_atomic, item_element, items_by_element, shape
 
 
-
 # ── the set of an object's fields ───────────────────────────────────────────────────────────────────
 
 
