@@ -1,0 +1,80 @@
+"""A data plane without cass-operator's kinds, or with too small a role: said on its ClientConfig, found when mended."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
+from controller.engine import progress
+from controller.fleet.types import CLIENT_CONFIGS
+from controller.kube import errors
+from controller.kube.resources import CRDS, Resource
+from controller.sandbox.applier import Applier
+from controller.sandbox.crds import data_plane_crds
+from tests import manifests
+from tests.integration.rig import CONTEXTS, Rig, eventually
+
+BAD = CONTEXTS[2]
+ROLE_BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings")
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look for mended things every second: in production it is half a minute and a minute."""
+    monkeypatch.setattr(progress, "ABSENT_RECHECK", 1.0)
+    monkeypatch.setattr(progress, "FORBIDDEN_RECHECK", 1.0)
+
+
+async def test_a_kind_that_is_not_installed_is_said_and_found_later(one: Rig) -> None:
+    await _uninstall(one)
+    try:
+        await one.start()
+        await one.apply(one.sample())
+        await _two_of_three(one, "CRDMissing", CASSANDRA_DATACENTERS.name)
+    finally:
+        await Applier(one.client(BAD)).apply_all(data_plane_crds())
+    await one.ready()
+    assert await one.reason(BAD) == "Connected"
+
+
+async def test_a_role_that_is_too_small_is_said_and_found_later(one: Rig) -> None:
+    one.provoked_forbidden = True
+    name = "k8ssandra-controller-datacenters"
+    found = await one.client(BAD).get(ROLE_BINDINGS, one.namespace, name)
+    await one.client(BAD).delete(ROLE_BINDINGS, one.namespace, name, uid=found.head.uid)
+    await one.start()
+    await one.apply(one.sample())
+    await _two_of_three(one, "Forbidden", "manifests/data-plane")
+    await Applier(one.client(BAD)).apply_all(manifests.data_plane(one.namespace), namespace=one.namespace)
+    await one.ready()
+    assert await one.reason(BAD) == "Connected"
+
+
+async def _uninstall(one: Rig) -> None:
+    client, name = one.client(BAD), CASSANDRA_DATACENTERS.name
+    found = await client.get(CRDS, "", name)
+    await client.delete(CRDS, "", name, uid=found.head.uid)
+
+    async def gone() -> bool:
+        try:
+            await client.get(CRDS, "", name)
+        except errors.NotFound:
+            return not await client.served(CASSANDRA_DATACENTERS)
+        return False
+
+    await eventually(gone, "the definition is gone")
+
+
+async def _two_of_three(one: Rig, reason: str, says: str) -> None:
+    async def said() -> bool:
+        return await one.reason(BAD) == reason
+
+    await eventually(said, f"the ClientConfig says {reason}")
+    assert says in (await one.condition(CLIENT_CONFIGS, BAD))["message"]
+
+    async def others_are_ready() -> bool:
+        kinds = ("DatacenterReady.dc1", "DatacenterReady.dc2")
+        found = [await one.condition(K8SSANDRA_CLUSTERS, "demo", kind) for kind in kinds]
+        return all(entry.get("status") == "True" for entry in found)
+
+    await eventually(others_are_ready, "the datacenters in good clusters are Ready")
