@@ -70,13 +70,13 @@ def test_an_exception_shows_no_local_variables_and_no_credentials(log_format: st
         try:
             raise RuntimeError("failed")
         except RuntimeError as error:
-            log.error("x", access=access, exc_info=error)
+            log.error("x", access=access, more=[{"a": access}], body=b"canary-3", exc_info=error)
         assert password
 
     text = logged(log_format, write)
     assert "RuntimeError: failed" in text
     assert "Traceback" in text
-    assert "canary" not in text.replace('password = "canary-2"', "").replace('token="canary-1"', "")
+    assert "canary" not in text
 
 
 def test_the_console_is_for_eyes() -> None:
