@@ -46,7 +46,9 @@ class StatusWriter:
         kept = [
             entry
             for entry in (entries if isinstance(entries, list) else [])
-            if isinstance(entry, dict) and (entry.get("type") in wanted_types or not _passing(str(entry.get("type"))))
+            if isinstance(entry, dict)
+            and isinstance(kind := entry.get("type"), str)
+            and (kind in wanted_types or not _passing(kind))
         ]
         desired: dict[str, Any] = {
             "conditions": conditions.merge(kept, status.conditions, rfc3339(self._clock.now())),

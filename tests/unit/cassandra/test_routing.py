@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from controller.cassandra import labels
+from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
+from controller.cassandra.routing import Router
+from controller.engine.store import Delta
+from controller.kube.objects import Object
+from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, PODS, SECRETS, Resource
+from controller.replication.types import REPLICATED_SECRETS
+from tests.unit.cassandra.caches import Fleet, bare, stored
+from tests.unit.cassandra.samples import datacenter, manifest
+
+OURS = labels.owner("demo", "ns")
+EVERYWHERE = ["", "kind-dc1", "kind-dc2"]
+
+
+class Routed:
+    """A router that knows ``ns/demo``, and what it queued since."""
+
+    def __init__(self) -> None:
+        self.fleet = Fleet("kind-dc1", "kind-dc2", "kind-dc3")
+        self.router = Router(self.fleet.pool)
+        self.demo = manifest(datacenter("dc1"), datacenter("dc2"))
+        self.cluster(None, self.demo)
+        self.drain()
+
+    def cluster(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        delta = Delta(stored(old) if old else None, stored(new, 6) if new else None)
+        self.router.route(self.fleet.cluster(""), K8SSANDRA_CLUSTERS, [delta])
+
+    def change(self, context: str, resource: Resource, marks: dict[str, str], **content: Any) -> None:
+        self.changes(context, resource, stored(bare(resource, "x", marks, **content)))
+
+    def changes(self, context: str, resource: Resource, new: Object | None, old: Object | None = None) -> None:
+        self.router.route(self.fleet.cluster(context), resource, [Delta(old, new)])
+
+    def drain(self) -> list[str]:
+        """The contexts with an item of ns/demo, and of nobody else."""
+        found = []
+        for cluster in self.fleet.pool:
+            items = list(vars(cluster.queue)["_dirty"])
+            assert [(item.namespace, item.name) for item in items] in ([], [("ns", "demo")])
+            found += [item.context for item in items]
+            vars(cluster.queue)["_dirty"].clear()
+            vars(cluster.queue)["_ready"].clear()
+        return found
+
+
+def edited(of: dict[str, Any], **metadata: Any) -> dict[str, Any]:
+    return {**of, "metadata": {**of["metadata"], **metadata}}
+
+
+async def test_a_new_cluster_is_looked_at_everywhere() -> None:
+    routed = Routed()
+    routed.cluster(None, routed.demo)
+    routed.router.queue_all()
+    assert routed.drain() == EVERYWHERE
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"generation": 2},
+        {"annotations": {"x": "y"}},
+        {"finalizers": ["x"]},
+        {"deletionTimestamp": "2026-11-23T00:00:00Z"},
+    ],
+)
+async def test_a_change_that_is_acted_on_is_looked_at_everywhere(metadata: dict[str, Any]) -> None:
+    routed = Routed()
+    routed.cluster(routed.demo, edited(routed.demo, **metadata))
+    assert routed.drain() == EVERYWHERE
+
+
+async def test_a_change_of_the_status_alone_concerns_the_control_plane() -> None:
+    routed = Routed()
+    routed.cluster(routed.demo, {**routed.demo, "status": {"error": "None"}})
+    assert routed.drain() == [""]
+
+
+async def test_a_context_that_was_left_is_looked_at_once_more() -> None:
+    routed = Routed()
+    routed.cluster(routed.demo, edited(manifest(datacenter("dc1"), datacenter("dc3")), generation=2))
+    assert routed.drain() == ["", "kind-dc1", "kind-dc2", "kind-dc3"]
+    routed.change("kind-dc2", CASSANDRA_DATACENTERS, OURS)
+    assert routed.drain() == []
+
+
+@pytest.mark.parametrize("resource", [CASSANDRA_DATACENTERS])
+async def test_a_datacenter_concerns_all_contexts(resource: Resource) -> None:
+    routed = Routed()
+    routed.change("kind-dc1", resource, OURS)
+    assert routed.drain() == EVERYWHERE
+
+
+@pytest.mark.parametrize("resource", [CONFIG_MAPS, ENDPOINT_SLICES])
+async def test_what_serves_a_datacenter_concerns_its_own_context(resource: Resource) -> None:
+    routed = Routed()
+    routed.change("kind-dc2", resource, OURS)
+    assert routed.drain() == ["kind-dc2"]
+
+
+async def test_a_deletion_concerns_the_same_as_a_change() -> None:
+    routed = Routed()
+    routed.changes("kind-dc2", CONFIG_MAPS, None, stored(bare(CONFIG_MAPS, "x", OURS)))
+    assert routed.drain() == ["kind-dc2"]
+
+
+async def test_a_label_that_was_removed_concerns_its_former_owner() -> None:
+    routed = Routed()
+    routed.changes(
+        "kind-dc1",
+        CASSANDRA_DATACENTERS,
+        stored(bare(CASSANDRA_DATACENTERS, "x")),
+        stored(bare(CASSANDRA_DATACENTERS, "x", OURS)),
+    )
+    assert routed.drain() == EVERYWHERE
+
+
+async def test_secrets_and_replication_of_the_control_plane() -> None:
+    routed = Routed()
+    routed.change("", SECRETS, OURS)
+    assert routed.drain() == EVERYWHERE
+    routed.change("", REPLICATED_SECRETS, OURS)
+    assert routed.drain() == [""]
+
+
+async def test_a_copy_of_a_secret_concerns_its_context() -> None:
+    routed = Routed()
+    routed.change("kind-dc1", SECRETS, OURS)
+    assert routed.drain() == ["kind-dc1"]
+
+
+@pytest.mark.parametrize(
+    ("marks", "expected"),
+    [
+        ({labels.CASS_CLUSTER: "demo", labels.CASS_DATACENTER: "dc1"}, EVERYWHERE),
+        ({labels.CASS_CLUSTER: "demo", labels.CASS_DATACENTER: "dc2"}, []),
+        ({labels.CASS_CLUSTER: "other", labels.CASS_DATACENTER: "dc1"}, []),
+        ({}, []),
+    ],
+)
+async def test_a_seed_pod_concerns_the_ring_it_is_of(marks: dict[str, str], expected: list[str]) -> None:
+    routed = Routed()
+    routed.change("kind-dc1", PODS, marks)
+    assert routed.drain() == expected
+
+
+@pytest.mark.parametrize("resource", [CASSANDRA_DATACENTERS, CONFIG_MAPS, SECRETS])
+async def test_labels_in_a_context_that_is_not_named_concern_nobody(resource: Resource) -> None:
+    routed = Routed()
+    routed.change("kind-dc3", resource, OURS)
+    assert routed.drain() == []
+
+
+@pytest.mark.parametrize(
+    "marks", [labels.owner("other", "ns"), labels.owner("demo", "other"), {labels.CLUSTER_NAME: "demo"}]
+)
+async def test_labels_that_name_nobody_known_concern_nobody(marks: dict[str, str]) -> None:
+    routed = Routed()
+    routed.change("kind-dc1", CASSANDRA_DATACENTERS, marks)
+    assert routed.drain() == []
+
+
+async def test_a_cluster_that_is_gone_is_forgotten() -> None:
+    routed = Routed()
+    routed.cluster(routed.demo, None)
+    assert routed.drain() == EVERYWHERE
+    routed.change("kind-dc1", CASSANDRA_DATACENTERS, OURS)
+    routed.change("kind-dc1", PODS, {labels.CASS_CLUSTER: "demo", labels.CASS_DATACENTER: "dc1"})
+    routed.router.queue_all()
+    assert routed.drain() == []
+
+
+async def test_a_context_that_came_or_went_concerns_who_names_it() -> None:
+    routed = Routed()
+    routed.router.revisit(routed.fleet.cluster("kind-dc1"))
+    assert routed.drain() == EVERYWHERE
+    routed.router.revisit(routed.fleet.cluster("kind-dc3"))
+    assert routed.drain() == []
+
+
+async def test_a_cluster_that_cannot_be_read_any_more_keeps_its_contexts() -> None:
+    routed = Routed()
+    routed.cluster(routed.demo, edited(manifest(datacenter("dc1", size="three")), generation=2))
+    routed.drain()
+    routed.change("kind-dc2", CASSANDRA_DATACENTERS, OURS)
+    assert routed.drain() == EVERYWHERE

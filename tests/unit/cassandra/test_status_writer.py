@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from controller.cassandra.plan.model import Status
+from controller.cassandra.resources import K8SSANDRA_CLUSTERS
+from controller.cassandra.status_writer import StatusWriter
+from controller.cassandra.watches import LOCAL_WATCHES
+from controller.definitions import definitions
+from controller.fleet.cluster import Cluster
+from controller.kube.client import Client
+from controller.kube.conditions import Condition
+from controller.kube.objects import Object
+from controller.sandbox.apiserver import ApiServer, InProcessTransport
+from controller.sandbox.crds import published_crds
+from tests.unit.cassandra.samples import manifest
+
+SHAPES = {"ours": lambda: list(definitions().values()), "published": published_crds}
+
+
+class Later:
+    """A clock that is a minute on whenever it is read."""
+
+    def __init__(self) -> None:
+        self._now = datetime(2026, 11, 23, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        self._now += timedelta(minutes=1)
+        return self._now
+
+
+class Bench:
+    """A K8ssandraCluster on a server, and a writer."""
+
+    def __init__(self, shape: str) -> None:
+        self.server = ApiServer(rng=Random(0))
+        for crd in SHAPES[shape]():
+            self.server.apply_manifest(crd)
+        self.server.apply_manifest({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ns"}})
+        found = manifest()
+        found["metadata"] = {"name": "demo", "namespace": "ns"}
+        self.server.apply_manifest(found)
+        self.client = Client(InProcessTransport(self.server, self.server.admin_token))
+        self.local = Cluster("", LOCAL_WATCHES, (), Random(0))
+        self.local.connect(self.client)
+        self.writer = StatusWriter(self.local, Later())
+
+    async def found(self) -> Object:
+        return await self.client.get(K8SSANDRA_CLUSTERS, "ns", "demo")
+
+    async def write(self, status: Status) -> bool:
+        return await self.writer.write(await self.found(), status)
+
+    async def live(self) -> dict[str, Any]:
+        return dict((await self.found()).decode(dict).get("status") or {})
+
+    async def kinds(self) -> list[str]:
+        return [entry["type"] for entry in (await self.live())["conditions"]]
+
+
+@pytest.fixture(params=list(SHAPES))
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    made = Bench(request.param)
+    yield made
+    await made.client.close()
+
+
+@pytest.fixture
+async def ours() -> AsyncIterator[Bench]:
+    made = Bench("ours")
+    yield made
+    await made.client.close()
+
+
+def status(*kinds: str, **changed: Any) -> Status:
+    conditions = tuple(
+        Condition(type=kind, status="True", reason="Fine", message="all is well", observed_generation=1)
+        for kind in kinds or ("Ready",)
+    )
+    given: dict[str, Any] = {
+        "conditions": conditions,
+        "datacenters": {"dc1": {"contextName": "kind-dc1", "cassandra": {"observedGeneration": 1}}},
+        "error": "None",
+        "observed_generation": 1,
+    }
+    return Status(**{**given, **changed})
+
+
+async def test_a_status_is_written_once(bench: Bench) -> None:
+    assert await bench.write(status()) is True
+    assert await bench.write(status()) is False
+    assert (await bench.live())["observedGeneration"] == 1
+
+
+async def test_a_status_without_datacenters_is_written_once(bench: Bench) -> None:
+    assert await bench.write(status(datacenters={}, observed_generation=0)) is True
+    assert await bench.write(status(datacenters={}, observed_generation=0)) is False
+
+
+async def test_an_object_that_grows_costs_only_what_is_new(ours: Bench) -> None:
+    await ours.write(status())
+    since = len(ours.server.record.writes)
+    more = {**status().datacenters, "dc2": {"contextName": "kind-dc2"}}
+    assert await ours.write(status(datacenters=more)) is True
+    assert len(ours.server.record.writes) == since + 1
+    assert (await ours.live())["datacenters"] == more
+
+
+async def test_a_datacenter_that_left_goes_from_the_status(bench: Bench) -> None:
+    await bench.write(status(datacenters={"dc1": {}, "dc2": {"contextName": "kind-dc2"}}))
+    await bench.write(status(datacenters={"dc1": {}}))
+    assert list((await bench.live())["datacenters"]) == ["dc1"]
+    await bench.write(status(datacenters={}))
+    assert not (await bench.live()).get("datacenters")
+    assert await bench.write(status(datacenters={})) is False
+
+
+async def test_the_time_of_a_condition_moves_only_with_its_status(bench: Bench) -> None:
+    await bench.write(status())
+    before = (await bench.live())["conditions"][0]["lastTransitionTime"]
+    await bench.write(status(error="something"))
+    assert (await bench.live())["conditions"][0]["lastTransitionTime"] == before
+    bad = Condition(type="Ready", status="False", reason="Broken")
+    await bench.write(status(conditions=(bad,)))
+    assert (await bench.live())["conditions"][0]["lastTransitionTime"] > before
+
+
+async def test_conditions_of_others_stay_and_ours_of_the_moment_go(ours: Bench) -> None:
+    await ours.write(
+        status("Ready", "DatacenterReady.dc1", "DatacenterReady.dc2", "UnsupportedFields", "RequiresUpdate")
+    )
+    live = await ours.live()
+    theirs = {"type": "Theirs", "status": "True", "lastTransitionTime": "2026-11-23T00:00:00Z"}
+    await ours.client.patch(
+        K8SSANDRA_CLUSTERS, "ns", "demo", {"status": {"conditions": [*live["conditions"], theirs]}},
+        kind="merge", subresource="status",
+    )  # fmt: skip
+    await ours.write(status("Ready", "DatacenterReady.dc1"))
+    assert await ours.kinds() == ["Ready", "DatacenterReady.dc1", "RequiresUpdate", "Theirs"]
+
+
+async def test_what_others_wrote_elsewhere_in_the_status_stays(ours: Bench) -> None:
+    await ours.write(status(datacenters={"dc1": {"stargate": {"theirs": "x"}}}))
+    await ours.write(status(datacenters={"dc1": {"stargate": {"theirs": "x"}, "contextName": "kind-dc1"}}))
+    assert (await ours.live())["datacenters"]["dc1"]["stargate"] == {"theirs": "x"}
+
+
+async def test_an_object_that_was_replaced_or_is_gone_is_not_written(ours: Bench) -> None:
+    found = await ours.found()
+    await ours.client.delete(K8SSANDRA_CLUSTERS, "ns", "demo", uid=found.head.uid)
+    assert await ours.writer.write(found, status()) is False
+    again = manifest()
+    again["metadata"] = {"name": "demo", "namespace": "ns"}
+    ours.server.apply_manifest(again)
+    assert await ours.writer.write(found, status()) is False
+    assert "conditions" not in await ours.live()
+
+
+@pytest.mark.parametrize("odd", ["text", [], {"conditions": "text"}, {"conditions": ["text", {"type": 7}]}])
+async def test_a_live_status_of_any_shape_is_replaced(ours: Bench, odd: Any) -> None:
+    found = (await ours.found()).decode(dict)
+    weird = Object((await ours.found()).head, _encoded({**found, "status": odd}))
+    assert await ours.writer.write(weird, status()) is True
+    assert "Ready" in await ours.kinds()
+
+
+def _encoded(obj: dict[str, Any]) -> bytes:
+
+    return msgspec.json.encode(obj)
