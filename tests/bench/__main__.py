@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -37,7 +38,7 @@ REAL: Final = ("latency", "convergence")  # those for which the kind of server m
 
 
 def main() -> int:
-    """0 when every goal was met, 1 when one was missed."""
+    """0 when every goal was met, 1 when one was missed, 2 when a figure could not be measured."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=", description=__doc__)
     parser.add_argument(
         "names", nargs="*", metavar="name", help=f"what to measure: {', '.join(MEASURES)} (default: all)"
@@ -51,9 +52,14 @@ def main() -> int:
     chosen = options.names or list(REAL if options.real else MEASURES)
     load = os.getloadavg()
     figures: list[Figure] = []
+    failed = False
     for name in chosen:
         started = time.monotonic()
-        figures += asyncio.run(MEASURES[name](options.quick, options.real))
+        try:
+            figures += asyncio.run(MEASURES[name](options.quick, options.real))
+        except Exception:
+            traceback.print_exc()  # the other figures are worth having
+            failed = True
         print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     print(f"load of the machine before: {load[0]:.1f}, after: {os.getloadavg()[0]:.1f}")
     report.show(figures)
@@ -61,7 +67,7 @@ def main() -> int:
         report.write(options.json, figures, load)
     missed = [figure for figure in figures if figure.verdict == "missed"]
     print(f"{len(missed)} of {sum(figure.goal is not None for figure in figures)} goals missed")
-    return 1 if missed else 0
+    return 2 if failed else 1 if missed else 0
 
 
 if __name__ == "__main__":

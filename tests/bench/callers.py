@@ -25,7 +25,7 @@ PATCH: Final[dict[str, Any]] = {
     "metadata": {"annotations": {"note": "x" * 64}},
     "status": {"conditions": [{"type": kind, "status": "True"} for kind in ("Ready", "Progressing")]},
 }
-PATH: Final = CALL.path("default", "widget-0000001")
+PATH: Final = CALL.path("default", corpus.SINGLE)
 
 Caller = Callable[[], Awaitable[object]]
 
@@ -33,8 +33,8 @@ Caller = Callable[[], Awaitable[object]]
 def ours(access: Access) -> dict[str, Caller]:
     client = Client(AiohttpTransport(StaticCredentials(access)))
     return {
-        "get": lambda: client.get(CALL, "default", "widget-0000001"),
-        "patch": lambda: client.patch(CALL, "default", "widget-0000001", PATCH, kind="merge", field_manager="bench"),
+        "get": lambda: client.get(CALL, "default", corpus.SINGLE),
+        "patch": lambda: client.patch(CALL, "default", corpus.SINGLE, PATCH, kind="merge", field_manager="bench"),
     }
 
 

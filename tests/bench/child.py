@@ -92,7 +92,7 @@ async def child(module: str, arguments: Sequence[str] = ()) -> AsyncIterator[Chi
         stdout=asyncio.subprocess.PIPE,
         limit=2**24,
     )
-    one = Child(" ".join((module, *arguments)), process)
+    one = Child(" ".join((module, *arguments[:2])), process)
     try:
         one.hello = await one.hear()
         yield one

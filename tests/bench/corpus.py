@@ -13,6 +13,8 @@ SIZE: Final = 6144  # bytes of one object
 NAMES: Final = 1000  # different objects in a stream of changes
 FIRST_VERSION: Final = 1_000_000_000  # resourceVersions of one width, so that every object has the same size
 
+SINGLE: Final = "widget-0000001"  # the object that calls are about
+
 _NAME, _VERSION = b"widget-0000000", b'"0000000001"'
 
 

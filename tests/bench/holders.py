@@ -43,7 +43,7 @@ class Gauge:
 async def ours(access: Access, plural: str, count: int) -> Json:
     """A Reflector fills a Store; ``listed<n>`` as a stream, ``paged<n>`` in pages."""
     client = Client(AiohttpTransport(StaticCredentials(access)))
-    await client.get(corpus.resource("call"), "default", "warm")  # TLS and HTTP are loaded
+    await client.get(corpus.resource("call"), "default", corpus.SINGLE)  # TLS and HTTP are loaded
     gauge = Gauge()
     store = Store(plural)
     task = asyncio.create_task(
