@@ -356,6 +356,21 @@ async def test_deletion_waits_for_a_cluster_that_is_away_and_says_so() -> None:
         assert await one.get(REPLICATED_SECRETS, "rs") == {}
 
 
+async def test_deletion_waits_for_copies_of_a_target_that_was_removed_while_its_cluster_was_away() -> None:
+    async with replicating() as one:
+        one.links[A].refuse()
+        await asyncio.sleep(120.0)
+        await one.patch(REPLICATED_SECRETS, "rs", {"spec": {"replicationTargets": [BOTH[1]]}})
+        await delete_replicated(one)
+        await eventually(lambda: none_in(one, B), "no copy is left in the other")
+        await asyncio.sleep(5.0)
+        assert FINALIZER in (await one.get(REPLICATED_SECRETS, "rs"))["metadata"]["finalizers"]
+        one.links[A].restore()
+        await eventually(lambda: none_in(one, A), "no copy is left")
+        await asyncio.sleep(5.0)
+        assert await one.get(REPLICATED_SECRETS, "rs") == {}
+
+
 async def test_a_replicated_secret_without_a_copy_anywhere_can_be_deleted() -> None:
     async with replicating({"k8sContextName": A}, source=secret(metadata={"labels": {"app": "y"}})) as one:
         await become(one, (A, "True", "Replicated"))
