@@ -77,6 +77,7 @@ class Round(msgspec.Struct):
     seconds: float
     cpu: dict[str, float]
     requests: Mapping[tuple[str, str], int]
+    passes: int = 0
 
 
 class _Bench:
@@ -88,15 +89,16 @@ class _Bench:
 
     async def converge(self, names: Sequence[str]) -> Round:
         """Create these K8ssandraClusters at once; the controller does the rest."""
-        before, cpu = await self._running.requests(), self._cpu()
+        before, passes, cpu = await self._running.requests(), await self._running.reconciles(), self._cpu()
         started = asyncio.get_running_loop().time()
         await _create(self._world, names)
         await self._ready.wait(names)
         seconds = asyncio.get_running_loop().time() - started
         used = {name: now - cpu[name] for name, now in self._cpu().items()}
         requests = stage.counted(before, await self._running.requests())
+        passes = await self._running.reconciles() - passes
         await stage.rest(self._running)
-        return Round(seconds, used, requests)
+        return Round(seconds, used, requests, passes)
 
     def _cpu(self) -> dict[str, float]:
         return {
@@ -241,6 +243,8 @@ def _figures(
         )
         events = tuple(_of(each.requests, stage.EVENTS) / count for each in rounds)
         figures.append(Figure(group, f"Events per K8ssandraCluster, {count} at once", "", events))
+        passes_each = tuple(each.passes / count for each in rounds)
+        figures.append(Figure(group, f"passes per K8ssandraCluster, {count} at once", "", passes_each))
         for side in (rounds, theirs[count]):
             for name in side[0].cpu:
                 used = tuple(each.cpu[name] for each in side)

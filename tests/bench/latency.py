@@ -148,14 +148,15 @@ async def latency(kind: str, *, quick: bool) -> list[Figure]:
         async with _watched(found, world) as bench, _relay(found, world):
             await bench.block(NAMESPACE, "demo")  # warms everything up
             await bench.block(relay.NAMESPACE, relay.NAME)
-            ours, least, asked, cpu = [], [], 0, []
+            ours, least, asked, cpu, passes = [], [], 0, [], []
             for _ in range(rounds):
-                before, used = await running.requests(), running.cpu()
+                before, reconciled, used = await running.requests(), await running.reconciles(), running.cpu()
                 ours.append(await bench.block(NAMESPACE, "demo"))
                 cpu.append((running.cpu() - used) * 1000 / BLOCK)
+                passes.append((await running.reconciles() - reconciled) / BLOCK)
                 asked += stage.writes(stage.counted(before, await running.requests()))
                 least.append(await bench.block(relay.NAMESPACE, relay.NAME))
-    return _figures(kind, ours, least, cpu, asked / (BLOCK * rounds))
+    return _figures(kind, ours, least, cpu, passes, asked / (BLOCK * rounds))
 
 
 @asynccontextmanager
@@ -201,7 +202,7 @@ async def _relay(found: Servers, world: World) -> AsyncIterator[None]:
 
 
 def _figures(
-    kind: str, ours: list[list[float]], least: list[list[float]], cpu: list[float], writes: float
+    kind: str, ours: list[list[float]], least: list[list[float]], cpu: list[float], passes: list[float], writes: float
 ) -> list[Figure]:
     group = f"remote status event to the write that shows it, {kind} servers"
     p50, p99 = GOALS[kind]
@@ -215,5 +216,6 @@ def _figures(
         Figure(group, "bare relay: p50 of each block", "ms", tuple(percentile(block, 50) for block in least)),
         Figure(group, "bare relay: p99 of all", "ms", (percentile(floor, 99),)),
         Figure(group, "controller: CPU per event", "ms", tuple(cpu)),
+        Figure(group, "controller: passes per event", "", tuple(passes)),
         Figure(group, "writes per event", "writes", (writes,), Goal("<=", 1, "write")),
     ]

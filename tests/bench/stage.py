@@ -150,21 +150,25 @@ class RunningController:
 
         Embedded servers are asked, by the user agent; of real ones the controller's own metrics tell.
         """
+        asked: Counter[tuple[str, str]] = Counter()
         if self._embedded:
-            asked: Counter[tuple[str, str]] = Counter()
             for server in self._embedded:
                 for (verb, resource, agent), count in server.record.counts.items():
                     if agent == USER_AGENT:
                         asked[verb, resource] += count
             return asked
+        for labels, count in await self._samples("k8ssandra_controller_api_requests_total"):
+            asked[labels["verb"], labels["resource"]] += count
+        return asked
+
+    async def reconciles(self) -> int:
+        """Passes so far over all kinds and contexts."""
+        return sum(count for _, count in await self._samples("k8ssandra_controller_reconciles_total"))
+
+    async def _samples(self, name: str) -> list[tuple[dict[str, str], int]]:
         async with self._session.get(self._metrics_url) as response:
-            text = await response.text()
-        found: Counter[tuple[str, str]] = Counter()
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                if sample.name == "k8ssandra_controller_api_requests_total":
-                    found[sample.labels["verb"], sample.labels["resource"]] += int(sample.value)
-        return found
+            families = list(text_string_to_metric_families(await response.text()))
+        return [(each.labels, int(each.value)) for family in families for each in family.samples if each.name == name]
 
 
 @asynccontextmanager
