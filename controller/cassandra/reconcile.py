@@ -83,13 +83,14 @@ class K8ssandraClusterReconciler:
             if not item.context:
                 await self._status.write(found, _unreadable(found, error))
             return Rejected(error)
-        result = plan(snapshot, self._reported(snapshot))
+        reported = self._reported(snapshot)
+        result = plan(snapshot, reported)
         failures = await self._carry_out(cluster, snapshot, result)
         if item.context in result.prove_absent:
             failures += await self._prove_absent(cluster, snapshot)
         self._report(snapshot, item.context, failures)
         if not item.context:
-            await self._finish_control(snapshot, result)
+            await self._finish_control(snapshot, result, reported)
         return _outcome([error for _, error in failures])
 
     def _observe(self, found: Object) -> Snapshot:
@@ -164,7 +165,7 @@ class K8ssandraClusterReconciler:
 
     # ── the control plane's part ────────────────────────────────────────────────────────────────────
 
-    async def _finish_control(self, snapshot: Snapshot, result: Plan) -> None:
+    async def _finish_control(self, snapshot: Snapshot, result: Plan, reported: tuple[Problem, ...]) -> None:
         head = snapshot.object.head
         if snapshot.deleting:
             for context in contexts_of(snapshot):
@@ -174,7 +175,8 @@ class K8ssandraClusterReconciler:
             found = self._pool.local.cache.get(K8SSANDRA_CLUSTERS, head.namespace, head.name)
             if found is None or found.head.uid != head.uid or self._observe(found) != snapshot:
                 return  # what was just written starts the next pass, which shows the status of the world after it
-        result = plan(snapshot, self._reported(snapshot))  # what just failed belongs into the status
+        if (now := self._reported(snapshot)) != reported:
+            result = plan(snapshot, now)  # what just failed, or was repaired, belongs into the status
         if snapshot.settling:
             return  # what is shown was true when it was written; soon there is something better to say than "unknown"
         self._announce(snapshot, result.problems)

@@ -7,7 +7,7 @@ from typing import Final
 from controller.cassandra import names
 from controller.cassandra.observe import contexts, read
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
-from controller.cassandra.types import K8ssandraCluster
+from controller.cassandra.types import CassandraDatacenter, K8ssandraCluster
 from controller.cassandra.watches import owner_of, ring_of
 from controller.engine.store import Delta
 from controller.engine.worker import Item
@@ -45,6 +45,34 @@ class _Known:
         )
 
 
+def _only_shown(delta: Delta) -> bool:
+    """Whether a CassandraDatacenter changed in its status only, and there only in what the status of ours shows."""
+    if delta.old is None or delta.new is None:
+        return False
+    try:
+        old, new = delta.old.decode(CassandraDatacenter), delta.new.decode(CassandraDatacenter)
+    except Malformed:
+        return False
+    return _acted_on(old) == _acted_on(new)
+
+
+def _acted_on(datacenter: CassandraDatacenter) -> tuple[object, ...]:
+    """Everything of a CassandraDatacenter that a plan acts on; its specification is known by the generation."""
+    metadata, status = datacenter.metadata, datacenter.status
+    return (
+        metadata.uid,
+        metadata.generation,
+        metadata.deletion_timestamp,
+        metadata.labels,
+        metadata.annotations,
+        metadata.finalizers,
+        status.observed_generation,
+        status.cassandra_operator_progress,
+        status.datacenter_name,
+        {condition.type: condition.status for condition in status.conditions},
+    )
+
+
 class Router:
     """Turns changes into items of kind K8ssandraCluster."""
 
@@ -61,7 +89,9 @@ class Router:
             return
         for delta in deltas:
             for owner in self._owners(cluster, resource, delta):
-                if resource in (CASSANDRA_DATACENTERS, PODS):
+                if resource == CASSANDRA_DATACENTERS and _only_shown(delta):
+                    self._queue(owner, "")
+                elif resource in (CASSANDRA_DATACENTERS, PODS):
                     self._everywhere(owner)
                 elif resource == REPLICATED_SECRETS:
                     self._queue(owner, "")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from controller.cassandra import labels
 from controller.cassandra.changes import adjust
 from controller.cassandra.compare import diff_fields
+from controller.cassandra.memo import Memo
 from controller.cassandra.plan.model import Problem, Wait
 from controller.cassandra.render import RenderedDatacenter, seed_slices
 from controller.cassandra.resources import CASSANDRA_DATACENTERS
@@ -18,6 +19,12 @@ from controller.cassandra.snapshot import DatacenterView, Snapshot
 from controller.fleet.actions import Action, Apply, Create, Delete, Merge
 from controller.kube.objects import Object
 from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, Resource
+
+# One K8ssandraCluster is planned in every context of its, and nearly always nothing has changed for most of it.
+# Live objects are known by their bytes, wanted ones by their stamp.
+_DECODED: Final = Memo[bytes, dict[str, Any]](256)
+_COMPARED: Final = Memo[tuple[str, bytes], list[str]](4096)
+_SLICES: Final = Memo[tuple[Any, ...], list[dict[str, Any]]](1024)
 
 
 class Step(msgspec.Struct):
@@ -108,7 +115,12 @@ def _plan_seeds(snapshot: Snapshot, view: DatacenterView, rendered: RenderedData
     """The slices with the other datacenters' seeds: before the datacenter is made, and right ever after."""
     status_name = view.decoded.status.datacenter_name if view.decoded is not None else ""
     addresses = addresses_of_others(snapshot, view)
-    wanted = seed_slices(snapshot.cluster, rendered, addresses, status_name=status_name)
+    cluster = snapshot.cluster
+    stamp = rendered.object["metadata"]["annotations"][labels.RESOURCE_HASH]
+    wanted = _SLICES.get(
+        (cluster.metadata.uid, cluster.name, cluster.cass_name, stamp, status_name, tuple(addresses)),
+        lambda: seed_slices(cluster, rendered, addresses, status_name=status_name),
+    )
     names = {slice_["metadata"]["name"] for slice_ in wanted}
     for slice_ in wanted:
         step.actions += _keep(ENDPOINT_SLICES, slice_, view.slices)
@@ -124,7 +136,7 @@ def _plan_update(
     update: bool,
     step: Step,
 ) -> None:
-    actual = live.decode(dict)
+    actual = _whole(live)
     if live.head.deletion_timestamp is not None:
         _plan_farewell(view, live, actual, step)
         return
@@ -133,7 +145,7 @@ def _plan_update(
     step.problems += [Problem("ImmutableField", str(problem), view.name) for problem in adjusted.problems]
     stamp = (actual["metadata"].get("annotations") or {}).get(labels.RESOURCE_HASH, "")
     wanted_stamp = desired["metadata"]["annotations"][labels.RESOURCE_HASH]
-    fields = diff_fields(desired["spec"], actual.get("spec"))
+    fields = _COMPARED.get((wanted_stamp, live.raw), lambda: diff_fields(desired["spec"], actual.get("spec")))
     # Another stamp of ours tells that something else was wanted once: fields that are wanted no more, or metadata.
     outdated = stamp.startswith("v1:") and stamp != wanted_stamp
     if outdated and not fields:
@@ -189,18 +201,24 @@ def _keep(resource: Resource, wanted: dict[str, Any], live: Iterable[Object]) ->
     found = next((obj for obj in live if obj.head.name == metadata["name"]), None)
     if found is None:
         return [Create(resource, wanted)]
-    actual = found.decode(dict)
-    stamp = (actual["metadata"].get("annotations") or {}).get(labels.RESOURCE_HASH)
-    if stamp == metadata["annotations"][labels.RESOURCE_HASH] and not diff_fields(wanted, actual):
-        return []
-    return [Apply(resource, wanted, found)]
+    wanted_stamp = metadata["annotations"][labels.RESOURCE_HASH]
+
+    def compare() -> list[str]:
+        actual = _whole(found)
+        stamp = (actual["metadata"].get("annotations") or {}).get(labels.RESOURCE_HASH)
+        return diff_fields(wanted, actual) if stamp == wanted_stamp else [labels.RESOURCE_HASH]
+
+    return [Apply(resource, wanted, found)] if _COMPARED.get((wanted_stamp, found.raw), compare) else []
+
+
+def _whole(live: Object) -> dict[str, Any]:
+    """A live object decoded; not to be changed."""
+    return _DECODED.get(live.raw, lambda: live.decode(dict))
 
 
 def _addresses(slice_: Object) -> list[str]:
     return [
-        address
-        for endpoint in slice_.decode(dict).get("endpoints") or []
-        for address in endpoint.get("addresses") or []
+        address for endpoint in _whole(slice_).get("endpoints") or [] for address in endpoint.get("addresses") or []
     ]
 
 

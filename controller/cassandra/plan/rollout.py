@@ -80,7 +80,7 @@ def _renamed(snapshot: Snapshot) -> list[Problem]:
     for view in snapshot.views:
         if view.live is None or view.rendered is None:
             continue
-        live = (view.live.decode(dict).get("spec") or {}).get("clusterName")
+        live = view.decoded.spec.get("clusterName") if view.decoded is not None else None
         if live and live != view.rendered.object["spec"]["clusterName"]:
             message = f"spec.cassandra.clusterName: cannot change; the cluster is called {live}; put it back"
             return [Problem("ImmutableField", message)]
