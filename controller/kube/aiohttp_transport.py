@@ -6,12 +6,17 @@ import asyncio
 import os
 import socket
 import ssl
+from asyncio.trsock import TransportSocket
+from contextlib import suppress
 from ipaddress import ip_address
-from typing import Final
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import aiohttp
 from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from yarl import URL
 
 import controller
@@ -26,10 +31,39 @@ UNARY_CONNECTIONS: Final = 10  # of one cluster at once; watches have connection
 BODY_CAP: Final = 64 * 2**20  # bytes of a whole response
 LINE_CAP: Final = 8 * 2**20  # bytes of one watch line; etcd's own limit for an object is 1.5 MiB
 READ_BUFFER: Final = 2**18  # bytes; what a stream hands over at once: large batches, yet no loop turn over ~3 ms
+ABORT_TURNS: Final = 20  # of the loop, in which an aborted connection closes its socket; it takes three or four
 USER_AGENT: Final = f"k8ssandra-controller/{controller.__version__}"
 
 # A peer that vanished is noticed after 15 + 3·5 s when idle and after 30 s with data under way; aiohttp sets neither.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Can end the connections, too, that were closed and wait for the peer to take its leave of TLS (30 s)."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._sockets: WeakKeyDictionary[asyncio.Transport, TransportSocket] = WeakKeyDictionary()
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        if (transport := connection.transport) is not None and transport not in self._sockets:
+            self._sockets[transport] = transport.get_extra_info("socket")
+        return connection
+
+    async def abort(self) -> None:
+        """Break every connection that is left, and see the sockets closed."""
+        left = [sock for sock in self._sockets.values() if sock.fileno() != -1]
+        for sock in left:
+            # Not ``transport.abort()``: that does nothing for a TLS transport that was closed twice.
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        for _ in range(ABORT_TURNS):
+            await asyncio.sleep(0)
+            if all(sock.fileno() == -1 for sock in left):
+                return
 
 
 class AiohttpTransport:
@@ -71,6 +105,7 @@ class AiohttpTransport:
         self._limit = connections
         self._unary: aiohttp.ClientSession | None = None
         self._streams: aiohttp.ClientSession | None = None
+        self._connectors: list[_Connector] = []
         self._closed = False
 
     async def request(self, request: Request) -> Response:
@@ -98,6 +133,8 @@ class AiohttpTransport:
         for session in (self._unary, self._streams):
             if session is not None:
                 await session.close()
+        for connector in self._connectors:
+            await connector.abort()
         await self._resolver.close()
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────
@@ -105,13 +142,14 @@ class AiohttpTransport:
     def _session(self, limit: int) -> aiohttp.ClientSession:
         if self._closed:
             raise errors.ConnectionLost(f"{self._host}: the connection was closed")
-        connector = aiohttp.TCPConnector(
+        connector = _Connector(
             limit=limit,
             ssl=self._context,
             resolver=self._resolver,
             use_dns_cache=False,  # the resolver keeps the last good address itself
             socket_factory=self._socket,
         )
+        self._connectors.append(connector)
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -268,7 +306,7 @@ async def _whole(response: aiohttp.ClientResponse, host: str) -> Response:
     try:
         return await _read(response, host)
     except BaseException:
-        response.close()  # the rest of the body is not wanted, so the connection is of no more use
+        _abort(response)  # the rest of the body is not wanted, so the connection is of no more use
         raise
 
 
@@ -286,9 +324,17 @@ async def _read(response: aiohttp.ClientResponse, host: str) -> Response:
     return Response(status=response.status, headers=headers, body=b"".join(parts))
 
 
+def _abort(response: aiohttp.ClientResponse) -> None:
+    """Break the connection at once: a polite end of TLS would keep the socket until the peer has answered it."""
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    response.close()
+
+
 def _refuse_compressed(response: aiohttp.ClientResponse, host: str) -> None:
     if response.headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
-        response.close()
+        _abort(response)
         raise errors.Malformed(f"{host}: the response is compressed, which was not asked for")
 
 
@@ -336,4 +382,4 @@ class _AiohttpStream:
         return translate(error, self._host)
 
     async def close(self) -> None:
-        self._response.close()
+        _abort(self._response)

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -605,6 +606,45 @@ async def test_close_leaves_no_socket() -> None:
         await transport.close()
         await transport.close()
         await asyncio.wait_for(server.closed.wait(), 5.0)
+
+
+async def test_a_stream_that_is_closed_frees_its_socket_at_once(connect: Any) -> None:
+    async def watch(received: Received, writer: Writer) -> None:
+        await head(writer, 200, CHUNKED)
+        await asyncio.sleep(60)  # and never looks whether anybody is there
+
+    async with https(watch) as server:
+        before = sockets()
+        stream = await open_stream(connect(server.access()))
+        assert sockets() - before == 2
+        await stream.close()
+        await asyncio.sleep(0)
+        assert sockets() - before == 1
+
+
+async def test_a_request_that_was_cancelled_leaves_no_socket_after_close() -> None:
+    async def never(received: Received, writer: Writer) -> None:
+        await asyncio.sleep(60)
+
+    async with https(never) as server:
+        before = sockets()
+        transport = AiohttpTransport(StaticCredentials(server.access()))
+        request = asyncio.ensure_future(transport.request(GET))
+        while not server.seen:
+            await asyncio.sleep(0)
+        request.cancel()
+        await asyncio.wait([request])
+        await transport.close()
+        assert sockets() - before <= 1
+
+
+def sockets() -> int:
+    """Sockets that this process has open; the server's end of a connection is one of them."""
+    found = 0
+    for fd in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            found += os.readlink(f"/proc/self/fd/{fd}").startswith("socket:")
+    return found
 
 
 async def test_a_cancelled_request_stays_cancelled(connect: Any) -> None:
