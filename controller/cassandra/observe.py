@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from controller.cassandra import labels, names
+from controller.cassandra.memo import Memo
 from controller.cassandra.render import Facts, Rendered, RenderedDatacenter, render, superuser_secret_name
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.cassandra.snapshot import Away, DatacenterView, Leftover, Snapshot
@@ -30,6 +31,11 @@ from controller.replication.types import REPLICATED_FROM, REPLICATED_SECRETS
 
 NEEDED: Final = (CASSANDRA_DATACENTERS, CONFIG_MAPS, ENDPOINT_SLICES, PODS, SECRETS)
 MEMO_SIZE: Final = 1024  # renderings kept
+
+
+# What is decoded from the bytes of an object, for every pass in every context that looks at it.
+_DATACENTERS: Final = Memo[bytes, CassandraDatacenter](512)
+_ADDRESSES: Final = Memo[bytes, str](2048)
 
 
 class _PodStatus(msgspec.Struct, frozen=True):
@@ -301,8 +307,10 @@ def _strings(value: Any) -> list[str]:
 
 
 def _decode(found: Object | None) -> CassandraDatacenter | None:
-    if found is None:
-        return None
+    return None if found is None else _DATACENTERS.get(found.raw, lambda: _typed(found))
+
+
+def _typed(found: Object) -> CassandraDatacenter:
     try:
         return found.decode(CassandraDatacenter)
     except Malformed:
@@ -315,6 +323,10 @@ def _in(objects: list[Object], namespace: str) -> tuple[Object, ...]:
 
 
 def _address(pod: Object) -> str:
+    return _ADDRESSES.get(pod.raw, lambda: _pod_ip(pod))
+
+
+def _pod_ip(pod: Object) -> str:
     try:
         return pod.decode(_Pod).status.pod_ip
     except Malformed:

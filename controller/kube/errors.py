@@ -181,6 +181,8 @@ _decode_status = msgspec.json.Decoder(_Status, strict=False).decode
 
 def clean(text: str, cap: int = MESSAGE_CAP) -> str:
     """``text`` on one line, control characters escaped, cut to ``cap`` characters."""
+    if len(text) <= cap and text.isprintable():
+        return text
     printable = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: cap + 1])
     return printable if len(printable) <= cap else printable[: cap - 1] + "…"
 

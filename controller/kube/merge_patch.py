@@ -11,9 +11,11 @@ def difference(before: Any, after: dict[str, Any]) -> dict[str, Any]:
     patch: dict[str, Any] = {key: None for key in live if key not in after}
     for key, value in after.items():
         old = live.get(key)
+        if old == value and key in live:
+            continue
         if isinstance(value, dict) and isinstance(old, dict):
             if inner := difference(old, value):
                 patch[key] = inner
-        elif key not in live or old != value:
+        else:
             patch[key] = value
     return patch
