@@ -205,7 +205,7 @@ def _view(
         decoded=_decode(found),
         config_maps=config_maps,
         slices=tuple(obj for obj in cache.by_index(ENDPOINT_SLICES, RING, ring) if _is_seed_slice(obj, cluster)),
-        seeds=tuple(address for pod in cache.by_index(PODS, RING, ring) if (address := _address(pod))),
+        seeds=tuple(address for pod in cache.by_index(PODS, RING, ring) if (address := pod_address(pod))),
         secrets_ready=cluster.external_secrets
         or _secrets_ready(pool, member, cluster, namespace, sources, config_maps),
     )
@@ -322,7 +322,8 @@ def _in(objects: list[Object], namespace: str) -> tuple[Object, ...]:
     return tuple(obj for obj in objects if obj.head.namespace == namespace)
 
 
-def _address(pod: Object) -> str:
+def pod_address(pod: Object) -> str:
+    """The IP address of a pod, "" while it has none."""
     return _ADDRESSES.get(pod.raw, lambda: _pod_ip(pod))
 
 

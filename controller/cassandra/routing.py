@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from controller.cassandra import names
-from controller.cassandra.observe import contexts, read
+from controller.cassandra.observe import contexts, pod_address, read
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.cassandra.types import CassandraDatacenter, K8ssandraCluster
 from controller.cassandra.watches import owner_of, ring_of
@@ -56,6 +56,15 @@ def _only_shown(delta: Delta) -> bool:
     return _acted_on(old) == _acted_on(new)
 
 
+def _same_seed(delta: Delta) -> bool:
+    """Whether a seed pod is the same seed as before: of the same datacenter, at the same address, or at none."""
+    old, new = (
+        (ring_of(side.head), address) if side is not None and (address := pod_address(side)) else None
+        for side in (delta.old, delta.new)
+    )
+    return old == new
+
+
 def _acted_on(datacenter: CassandraDatacenter) -> tuple[object, ...]:
     """Everything of a CassandraDatacenter that a plan acts on; its specification is known by the generation."""
     metadata, status = datacenter.metadata, datacenter.status
@@ -66,10 +75,10 @@ def _acted_on(datacenter: CassandraDatacenter) -> tuple[object, ...]:
         metadata.labels,
         metadata.annotations,
         metadata.finalizers,
-        status.observed_generation,
-        status.cassandra_operator_progress,
+        status.observed_generation == metadata.generation and status.cassandra_operator_progress == "Ready",
+        status.is_true("Ready"),
+        status.is_true("Stopped"),
         status.datacenter_name,
-        {condition.type: condition.status for condition in status.conditions},
     )
 
 
@@ -91,6 +100,8 @@ class Router:
             for owner in self._owners(cluster, resource, delta):
                 if resource == CASSANDRA_DATACENTERS and _only_shown(delta):
                     self._queue(owner, "")
+                elif resource == PODS and _same_seed(delta):
+                    continue
                 elif resource in (CASSANDRA_DATACENTERS, PODS):
                     self._everywhere(owner)
                 elif resource == REPLICATED_SECRETS:

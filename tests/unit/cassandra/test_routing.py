@@ -146,7 +146,46 @@ async def test_a_copy_of_a_secret_concerns_its_context() -> None:
 )
 async def test_a_seed_pod_concerns_the_ring_it_is_of(marks: dict[str, str], expected: list[str]) -> None:
     routed = Routed()
-    routed.change("kind-dc1", PODS, marks)
+    routed.change("kind-dc1", PODS, marks, status={"podIP": "10.1.0.1"})
+    assert routed.drain() == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ({}, {"podIP": "10.1.0.1"}, EVERYWHERE),
+        ({"podIP": "10.1.0.1"}, {"podIP": "10.1.0.2"}, EVERYWHERE),
+        ({"podIP": "10.1.0.1"}, {"podIP": "10.1.0.1", "phase": "Running"}, []),
+        ({"phase": "Pending"}, {"phase": "Running"}, []),
+    ],
+)
+async def test_a_seed_pod_concerns_others_when_its_address_changes(
+    before: dict[str, Any], after: dict[str, Any], expected: list[str]
+) -> None:
+    routed = Routed()
+    marks = {labels.CASS_CLUSTER: "demo", labels.CASS_DATACENTER: "dc1"}
+    old, new = (stored(bare(PODS, "x", marks, status=status)) for status in (before, after))
+    routed.changes("kind-dc1", PODS, new, old)
+    assert routed.drain() == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({"lastServerNodeStarted": "2026-11-23T00:00:00Z"}, [""]),
+        ({"cassandraOperatorProgress": "Updating"}, [""]),
+        ({"conditions": [{"type": "Updating", "status": "True"}]}, [""]),
+        ({"cassandraOperatorProgress": "Ready", "observedGeneration": 1}, EVERYWHERE),
+        ({"conditions": [{"type": "Ready", "status": "True"}]}, EVERYWHERE),
+        ({"datacenterName": "legacy"}, EVERYWHERE),
+    ],
+)
+async def test_a_datacenters_status_concerns_others_only_when_they_may_go_on(
+    status: dict[str, Any], expected: list[str]
+) -> None:
+    routed = Routed()
+    old, new = (stored(bare(CASSANDRA_DATACENTERS, "dc1", OURS, status=shown), generation=1) for shown in ({}, status))
+    routed.changes("kind-dc1", CASSANDRA_DATACENTERS, new, old)
     assert routed.drain() == expected
 
 
