@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
+import pytest_asyncio
 
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.engine import progress
@@ -12,10 +15,24 @@ from controller.kube.resources import CRDS, Resource
 from controller.sandbox.applier import Applier
 from controller.sandbox.crds import data_plane_crds
 from tests import manifests
-from tests.integration.rig import CONTEXTS, Rig, eventually
+from tests.integration.rig import CONTEXTS, Rig, eventually, rig
+from tests.servers import Server, servers
 
 BAD = CONTEXTS[2]
 ROLE_BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def their_servers(server_kind: str) -> AsyncIterator[list[Server]]:
+    """Servers of their own: a definition that is removed takes every object of its kind with it."""
+    async with servers(server_kind, 4) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def one(their_servers: list[Server], namespace: str) -> AsyncIterator[Rig]:
+    async with rig(namespace, their_servers) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)
