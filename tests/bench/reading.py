@@ -20,8 +20,8 @@ class Rounds:
     """How often everything is measured; ``--quick`` for a look."""
 
     def __init__(self, *, quick: bool) -> None:
-        self.burst = 5 if quick else 15
-        self.steady = 2 if quick else 4
+        self.burst = 4 if quick else 15
+        self.steady = 1 if quick else 4
         self.steady_events = 1000 if quick else 2500
         self.memory = 1 if quick else 3
         self.calls = 8 if quick else 30
