@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any
 
 from controller.sandbox.apiserver.cloning import clone
 from controller.sandbox.apiserver.equality import same
@@ -12,12 +12,9 @@ from controller.sandbox.apiserver.fieldset import (
     Path,
     describe_element,
     field_element,
-    key_element,
-    value_element,
 )
 from controller.sandbox.apiserver.schema import DEDUCED, UNTYPED, Schema
 from controller.sandbox.apiserver.shapes import ABSENT, TypeMismatch, is_atomic, item_element, items_by_element, shape
-
 
 # ── the set of an object's fields ───────────────────────────────────────────────────────────────────
 
