@@ -26,6 +26,7 @@ from controller.kube.errors import Malformed
 from controller.kube.objects import Object
 from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, PODS, SECRETS
 from controller.kube.structs import ObjectMeta
+from controller.replication.copier import BY_LABEL
 from controller.replication.copies import mark
 from controller.replication.types import REPLICATED_FROM, REPLICATED_SECRETS
 
@@ -100,7 +101,7 @@ def observe(pool: Pool, found: Object, renderings: Renderings, absent: tuple[str
     owner = (cluster.namespace, cluster.name)
     sources = [
         secret.head.name
-        for secret in local.objects(SECRETS, cluster.namespace)
+        for secret in local.by_index(SECRETS, BY_LABEL, (cluster.namespace, labels.CLUSTER_NAME, cluster.name))
         if (secret.head.labels or {}).get(labels.REPLICATED_BY) == labels.CLUSTER_CONTROLLER
         and labels.owned_by(secret.head.labels, cluster.name, cluster.namespace)
     ]

@@ -140,7 +140,7 @@ async def _create(
 
 async def _apply(resource: Resource, obj: Mapping[str, Any], live: Object, exactly: bool, client: Client) -> Object:
     head = live.head
-    adoption = ownership.adoption_patch(live.decode(dict), FIELD_MANAGER)
+    adoption = ownership.adoption_patch(live.decode(dict), FIELD_MANAGER, obj)
     if adoption is not None:
         adopted = await client.patch(
             resource, head.namespace, head.name, adoption, kind="json", field_manager=FIELD_MANAGER

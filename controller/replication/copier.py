@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from controller.fleet.actions import Create, Delete, NameConflict, ObserveAgain, Replace, perform
+from controller.fleet.cache import Cache
 from controller.fleet.cluster import Cluster
 from controller.fleet.pool import Pool
 from controller.kube import errors
@@ -16,9 +17,10 @@ from controller.kube.resources import SECRETS
 from controller.replication import copies
 from controller.replication.copies import Refused, Wanted
 from controller.replication.selector import text
-from controller.replication.types import ORPHAN, REPLICATED_FROM, REPLICATED_SECRETS, ReplicatedSecret
+from controller.replication.types import ORPHAN, REPLICATED_FROM, REPLICATED_SECRETS, LabelSelector, ReplicatedSecret
 
 BY_MARK: Final = "mark"  # index of the copies in a cluster: by the label that names their ReplicatedSecret
+BY_LABEL: Final = "label"  # index of the control plane's Secrets: by namespace, label and value
 _TRIES: Final = 3  # for a copy that changes while it is written
 
 Place = tuple[str, str]  # namespace and name
@@ -29,6 +31,18 @@ def mark_of(obj: Object) -> Iterable[str]:
     """The mark that a copy carries."""
     value = (obj.head.labels or {}).get(REPLICATED_FROM)
     return (value,) if value else ()
+
+
+def labels_of(obj: Object) -> Iterable[tuple[str, str, str]]:
+    """Every label of a Secret, with the namespace in which it is looked for."""
+    return [(obj.head.namespace, key, value) for key, value in (obj.head.labels or {}).items()]
+
+
+def candidates(cache: Cache, namespace: str, selector: LabelSelector | None) -> list[Object]:
+    """The control plane's Secrets that a selector may select: by one of its labels, else all of the namespace."""
+    for key, value in (selector.match_labels if selector is not None else {}).items():
+        return cache.by_index(SECRETS, BY_LABEL, (namespace, key, value))
+    return list(cache.objects(SECRETS, namespace))
 
 
 def version(obj: Object) -> Version:

@@ -17,7 +17,7 @@ from controller.kube import errors
 from controller.kube.objects import Object
 from controller.kube.resources import SECRETS, Resource
 from controller.replication import copies
-from controller.replication.copier import BY_MARK, Copier, contexts, mark_of
+from controller.replication.copier import BY_LABEL, BY_MARK, Copier, candidates, contexts, labels_of, mark_of
 from controller.replication.copies import Refused, Wanted
 from controller.replication.selector import matches, problem
 from controller.replication.status import PENDING, Outcome, ReplicationStatus, reason_of
@@ -38,7 +38,7 @@ REMOTE_WATCHES: Final = (
     ),
 )
 LOCAL_WATCHES: Final = (
-    WatchSpec(SECRETS, metadata_only=True, indexers={BY_MARK: mark_of}),
+    WatchSpec(SECRETS, metadata_only=True, indexers={BY_MARK: mark_of, BY_LABEL: labels_of}),
     WatchSpec(REPLICATED_SECRETS),
 )
 
@@ -147,7 +147,7 @@ class ReplicatedSecretReconciler:
         failures: dict[str, Exception] = {}  # by namespace
         met: list[Exception] = []
         if not refusal:
-            sources = list(self._pool.local.cache.objects(SECRETS, found.head.namespace))
+            sources = candidates(self._pool.local.cache, found.head.namespace, replicated.spec.selector)
             todo = copies.wanted(replicated, cluster.context, sources)
             for copy in todo:
                 try:

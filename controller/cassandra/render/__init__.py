@@ -187,11 +187,12 @@ def _check_per_node(template: Template, facts: Facts) -> Iterator[FieldProblem]:
 
 
 def _no_metrics(template: Template) -> FieldProblem:
+    own = bool(template.datacenter.server_version)
     return FieldProblem(
-        f"{template.path}.serverVersion",
+        f"{template.path if own else 'spec.cassandra'}.serverVersion",
         "this version has no metrics endpoint, so that there are no metrics",
         "use 3.11.13, 4.0.4 or newer, or telemetry.mcac.enabled",
-        template.datacenter.name,
+        template.datacenter.name if own else "",
         "NoMetrics",
     )
 

@@ -137,7 +137,10 @@ def test_what_else_is_known_of_the_samples_datacenters() -> None:
 
 def test_an_old_version_has_no_metrics_and_is_rendered_all_the_same() -> None:
     made = rendered(typed(yaml.safe_load(SAMPLE)))
-    assert [warning.reason for warning in made.warnings] == ["NoMetrics"] * 3
+    assert [(warning.reason, warning.field) for warning in made.warnings] == [
+        ("NoMetrics", "spec.cassandra.serverVersion")
+    ]
+    assert len(made.datacenters) == 3
 
 
 def test_rendering_twice_gives_the_same_bytes() -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from controller.kube.ownership import adoption_patch
 
 MINE, FORMER, THEIRS = "us", "manager", "them"
@@ -33,12 +35,47 @@ def managed(patch: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
 
 def test_what_was_created_by_post_becomes_applied() -> None:
     fields = {"f:data": {"f:a": {}}}
-    assert managed(adoption_patch(live(entry(MINE, "Update", fields)), MINE)) == [entry(MINE, "Apply", fields)]
+    assert managed(adoption_patch(live(entry(MINE, "Update", fields)), MINE, {})) == [entry(MINE, "Apply", fields)]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"f:data": {".": {}, "f:a": {}}},
+        {"f:ports": {'k:{"name":"x"}': {".": {}, "f:name": {}, "f:port": {}}}},
+        {"f:finalizers": {'v:"one"': {}}},
+        {"f:endpoints": {}},
+    ],
+)
+def test_an_apply_that_names_every_field_needs_no_adoption(fields: dict[str, Any]) -> None:
+    applied = {
+        "data": {"a": "1", "b": "2"},
+        "ports": [{"name": "y"}, {"name": "x", "port": 1}],
+        "finalizers": ["one", "two"],
+        "endpoints": [{"addresses": ["10.0.0.1"]}],
+    }
+    assert adoption_patch(live(entry(MINE, "Update", fields)), MINE, applied) is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"f:data": {"f:c": {}}},
+        {"f:other": {}},
+        {"f:ports": {'k:{"name":"z"}': {".": {}}}},
+        {"f:ports": {'k:{"name":"x"}': {"f:protocol": {}}}},
+        {"f:finalizers": {'v:"three"': {}}},
+        {"f:data": {"f:a": {"f:deeper": {}}}},
+    ],
+)
+def test_an_apply_that_leaves_a_field_out_needs_adoption(fields: dict[str, Any]) -> None:
+    applied = {"data": {"a": "1"}, "ports": [{"name": "x", "port": 1}], "finalizers": ["one", "two"]}
+    assert adoption_patch(live(entry(MINE, "Update", fields)), MINE, applied) is not None
 
 
 def test_there_is_nothing_to_do_for_what_is_applied_already() -> None:
-    assert adoption_patch(live(entry(MINE, "Apply", {"f:a": {}}), entry(THEIRS, "Update", {})), MINE) is None
-    assert adoption_patch({"metadata": {"resourceVersion": "7"}}, MINE) is None
+    assert adoption_patch(live(entry(MINE, "Apply", {"f:a": {}}), entry(THEIRS, "Update", {})), MINE, {}) is None
+    assert adoption_patch({"metadata": {"resourceVersion": "7"}}, MINE, {}) is None
 
 
 def test_entries_are_united_field_by_field() -> None:
@@ -49,6 +86,7 @@ def test_entries_are_united_field_by_field() -> None:
             entry(FORMER, "Update", {"f:data": {"f:a": {}, "f:c": {"f:d": {}}}}),
         ),
         MINE,
+        {},
         {FORMER},
     )
     assert managed(patch) == [entry(MINE, "Apply", {"f:data": {"f:a": {}, "f:b": {}, "f:c": {"f:d": {}}}})]
@@ -56,5 +94,5 @@ def test_entries_are_united_field_by_field() -> None:
 
 def test_entries_of_others_and_of_the_status_stay() -> None:
     theirs, status = entry(THEIRS, "Update", {"f:x": {}}), entry(MINE, "Update", {"f:status": {}}, "status")
-    patch = adoption_patch(live(theirs, entry(MINE, "Update", {"f:a": {}}), status), MINE)
+    patch = adoption_patch(live(theirs, entry(MINE, "Update", {"f:a": {}}), status), MINE, {})
     assert managed(patch) == [entry(MINE, "Apply", {"f:a": {}}), theirs, status]
