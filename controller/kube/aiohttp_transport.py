@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 from asyncio.trsock import TransportSocket
+from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any, Final
@@ -106,6 +107,7 @@ class AiohttpTransport:
         self._unary: aiohttp.ClientSession | None = None
         self._streams: aiohttp.ClientSession | None = None
         self._connectors: list[_Connector] = []
+        self._open_streams: set[_AiohttpStream] = set()
         self._closed = False
 
     async def request(self, request: Request) -> Response:
@@ -130,6 +132,8 @@ class AiohttpTransport:
 
     async def close(self) -> None:
         self._closed = True
+        for stream in tuple(self._open_streams):  # whoever reads one is told, and who forgot one leaks nothing
+            await stream.close()
         for session in (self._unary, self._streams):
             if session is not None:
                 await session.close()
@@ -215,7 +219,9 @@ class AiohttpTransport:
                 response = await self._send(session, request, token, silence)
                 if response.status == 200:
                     _refuse_compressed(response, self._host)
-                    return _AiohttpStream(response, self._host, silence)
+                    stream = _AiohttpStream(response, self._host, silence, self._open_streams.discard)
+                    self._open_streams.add(stream)
+                    return stream
                 return await _whole(response, self._host)
         except asyncio.CancelledError as error:
             raise self._cancelled(error) from error
@@ -341,7 +347,14 @@ def _refuse_compressed(response: aiohttp.ClientResponse, host: str) -> None:
 class _AiohttpStream:
     """Lines of an open response, in the batches in which the socket delivers them."""
 
-    def __init__(self, response: aiohttp.ClientResponse, host: str, silence: float) -> None:
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        host: str,
+        silence: float,
+        closed: Callable[[_AiohttpStream], None],
+    ) -> None:
+        self._closed = closed
         self._response = response
         self._content = response.content
         self._host = host
@@ -383,3 +396,4 @@ class _AiohttpStream:
 
     async def close(self) -> None:
         _abort(self._response)
+        self._closed(self)

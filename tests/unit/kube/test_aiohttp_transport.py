@@ -670,3 +670,18 @@ async def test_nothing_of_the_credentials_is_in_an_error(connect: Any) -> None:
     while (cause := chain[-1].__cause__) is not None:
         chain.append(cause)
     assert all("canary" not in f"{error} {error!r}" for error in chain)
+
+
+async def test_a_stream_that_nobody_closed_goes_with_its_transport(connect: Any) -> None:
+    async def silent(received: Received, writer: Writer) -> None:
+        await head(writer, 200, CHUNKED)
+        await asyncio.sleep(60)
+
+    async with https(silent) as server:
+        transport = connect(server.access())
+        stream = await open_stream(transport)
+        reading = asyncio.create_task(stream.read())
+        await asyncio.sleep(0)
+        await transport.close()
+        with pytest.raises(errors.ConnectionLost):
+            await reading
