@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
@@ -45,7 +46,7 @@ def _line(type: str, raw: bytes) -> bytes:
     return b'{"type":"%s","object":%s}\n' % (type.encode(), raw)
 
 
-class _Base:
+class _Base(ABC):
     """Events out of ``one``, which is made once for each version: a line costs a copy, and no memory that stays."""
 
     def __init__(self, core: Core, kind: Kind) -> None:
@@ -53,8 +54,9 @@ class _Base:
         self._kind = kind
         self._key: object = (type(self), kind)
 
+    @abstractmethod
     def one(self, version: Version) -> bytes:
-        raise NotImplementedError
+        """The object in this form."""
 
     def added(self, version: Version) -> bytes:
         return _line("ADDED", self.one(version))
