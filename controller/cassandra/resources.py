@@ -11,4 +11,3 @@ CASSANDRA_DATACENTERS: Final = Resource(
     "cassandra.datastax.com", "v1beta1", "CassandraDatacenter", "cassandradatacenters"
 )
 CASSANDRA_TASKS: Final = Resource("control.k8ssandra.io", "v1alpha1", "CassandraTask", "cassandratasks")
-REPLICATED_SECRETS: Final = Resource("replication.k8ssandra.io", "v1alpha1", "ReplicatedSecret", "replicatedsecrets")

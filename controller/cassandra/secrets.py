@@ -6,9 +6,10 @@ from base64 import b64encode
 from typing import Any
 
 from controller.cassandra import labels, names
-from controller.cassandra.resources import K8SSANDRA_CLUSTERS, REPLICATED_SECRETS
+from controller.cassandra.resources import K8SSANDRA_CLUSTERS
 from controller.cassandra.types import ClusterMetadata, K8ssandraCluster
 from controller.kube.resources import SECRETS
+from controller.replication.types import REPLICATED_SECRETS
 
 
 def superuser_secret_name(cluster: K8ssandraCluster) -> str:

@@ -15,7 +15,7 @@ from controller.engine.source import ResourceSource
 from controller.engine.store import Delta
 from controller.engine.supervise import RestartObserver, keep_running
 from controller.engine.worker import Item
-from controller.engine.workqueue import QueueObserver, WorkQueue
+from controller.engine.workqueue import WorkQueue
 from controller.fleet.cache import Cache, WatchSpec
 from controller.fleet.state import UNKNOWN, ClusterState, Reason
 from controller.kube.client import Client
@@ -43,12 +43,10 @@ class Cluster:
         specs: Sequence[WatchSpec],
         namespaces: Sequence[str],
         rng: Random,
-        *,
-        queue_observer: QueueObserver | None = None,
     ) -> None:
         self.context: Final = context
         self.cache: Final = Cache(specs, namespaces)
-        self.queue: Final = WorkQueue[Item](observer=queue_observer)
+        self.queue: Final = WorkQueue[Item]()
         self.queue.pause()
         self._state = UNKNOWN
         self._was_usable = asyncio.Event()

@@ -312,3 +312,23 @@ async def quiet(one: Rig) -> None:
         await asyncio.sleep(0.3)
         if len(one.seen) == before:
             return
+
+
+async def two_of_three(one: Rig, bad: str, reason: str, says: str) -> None:
+    """The first two datacenters are Ready, the third, in context ``bad``, waits, and its ClientConfig says why."""
+
+    async def said() -> bool:
+        return await one.reason(bad) == reason
+
+    await eventually(said, f"the ClientConfig says {reason}")
+    assert says in (await one.condition(CLIENT_CONFIGS, bad))["message"]
+
+    async def others_are_ready() -> bool:
+        kinds = ("DatacenterReady.dc1", "DatacenterReady.dc2")
+        found = [await one.condition(K8SSANDRA_CLUSTERS, "demo", kind) for kind in kinds]
+        return all(entry.get("status") == "True" for entry in found)
+
+    await eventually(others_are_ready, "the datacenters in good clusters are Ready")
+    third = await one.condition(K8SSANDRA_CLUSTERS, "demo", "DatacenterReady.dc3")
+    assert (third["status"], third["reason"]) == ("False", "DatacenterUnreachable")
+    assert bad in third["message"]

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
+from controller.cassandra.resources import CASSANDRA_DATACENTERS
 from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube.resources import CONFIG_MAPS, SECRETS
 from tests.integration.forwarder import forwarder
-from tests.integration.rig import CONTEXTS, Rig, eventually
+from tests.integration.rig import CONTEXTS, Rig, eventually, two_of_three
 
 BAD = CONTEXTS[2]
 
@@ -27,7 +27,7 @@ async def test_a_missing_secret_is_said_and_the_others_converge(one: Rig) -> Non
     await one.client().delete(SECRETS, one.namespace, secret["metadata"]["name"], uid=secret["metadata"]["uid"])
     await one.start()
     await one.apply(one.sample())
-    await _two_of_three(one, "SecretNotFound", secret["metadata"]["name"])
+    await two_of_three(one, BAD, "SecretNotFound", secret["metadata"]["name"])
     await _create(one, secret)
     await one.ready()
     assert await one.reason(BAD) == "Connected"
@@ -39,7 +39,7 @@ async def test_a_secret_without_the_key_is_said_and_repaired(one: Rig) -> None:
     await _put(one, secret, {"config": content})
     await one.start()
     await one.apply(one.sample())
-    await _two_of_three(one, "SecretKeyMissing", '"kubeconfig"')
+    await two_of_three(one, BAD, "SecretKeyMissing", '"kubeconfig"')
     await _put(one, secret, {"kubeconfig": content})
     await one.ready()
 
@@ -50,7 +50,7 @@ async def test_a_broken_kubeconfig_is_said_and_repaired(one: Rig) -> None:
     await _put(one, secret, {"kubeconfig": base64.b64encode(b"clusters: [").decode()})
     await one.start()
     await one.apply(one.sample())
-    await _two_of_three(one, "KubeconfigMalformed", secret["metadata"]["name"])
+    await two_of_three(one, BAD, "KubeconfigMalformed", secret["metadata"]["name"])
     await _put(one, secret, {"kubeconfig": content})
     await one.ready()
 
@@ -63,7 +63,7 @@ async def test_a_kubeconfig_without_the_context_is_said_and_repaired(one: Rig) -
     await _put(one, secret, {"kubeconfig": _encoded(document)})
     await one.start()
     await one.apply(one.sample())
-    await _two_of_three(one, "ContextNotFound", BAD)
+    await two_of_three(one, BAD, "ContextNotFound", BAD)
     await _put(one, secret, {"kubeconfig": content})
     await one.ready()
 
@@ -76,7 +76,7 @@ async def test_a_kubeconfig_that_runs_a_program_is_refused(one: Rig) -> None:
     await _put(one, secret, {"kubeconfig": _encoded(document)})
     await one.start()
     await one.apply(one.sample())
-    await _two_of_three(one, "InsecureKubeconfig", "users[0].user.exec")
+    await two_of_three(one, BAD, "InsecureKubeconfig", "users[0].user.exec")
     await _put(one, secret, {"kubeconfig": content})
     await one.ready()
 
@@ -89,7 +89,7 @@ async def test_a_wrong_token_is_said_and_repaired(one: Rig) -> None:
     await _put(one, secret, {"kubeconfig": _encoded(document)})
     await one.start()
     await one.apply(one.sample())
-    await _two_of_three(one, "Unauthorized", "401")
+    await two_of_three(one, BAD, "Unauthorized", "401")
     await _put(one, secret, {"kubeconfig": content})
     await one.ready()
 
@@ -100,7 +100,7 @@ async def test_a_server_that_does_not_answer_is_said_and_found_again(one: Rig, s
         await _redirect(one, dead.url)
         await one.start()
         await one.apply(one.sample())
-        await _two_of_three(one, "Unreachable", "no connection")
+        await two_of_three(one, BAD, "Unreachable", "no connection")
         dead.silent = False
         await one.ready()
         await one.stop()
@@ -113,7 +113,7 @@ async def test_a_server_that_refuses_connections_is_said_and_found_again(one: Ri
     await _redirect(one, url)
     await one.start()
     await one.apply(one.sample())
-    await _two_of_three(one, "Unreachable", "refused")
+    await two_of_three(one, BAD, "Unreachable", "refused")
     await _redirect(one, one.url(BAD))
     await one.ready()
 
@@ -129,7 +129,7 @@ async def test_a_certificate_of_another_authority_is_said(one: Rig, server_kind:
     await _put(one, secret, {"kubeconfig": _encoded(document)})
     await one.start()
     await one.apply(one.sample())
-    await _two_of_three(one, "TLSError", "certificate")
+    await two_of_three(one, BAD, "TLSError", "certificate")
     await _put(one, secret, {"kubeconfig": content})
     await one.ready()
 
@@ -186,22 +186,6 @@ async def test_a_changed_token_is_taken_over_without_a_restart(one: Rig) -> None
 
 
 # ── helpers ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def _two_of_three(one: Rig, reason: str, says: str) -> None:
-    """The first two datacenters are Ready, the third waits, and its ClientConfig says why."""
-    await eventually(lambda: _is(one, BAD, reason), f"the ClientConfig says {reason}")
-    assert says in (await one.condition(CLIENT_CONFIGS, BAD))["message"]
-
-    async def others_are_ready() -> bool:
-        kinds = ("DatacenterReady.dc1", "DatacenterReady.dc2")
-        found = [await one.condition(K8SSANDRA_CLUSTERS, "demo", kind) for kind in kinds]
-        return all(entry.get("status") == "True" for entry in found)
-
-    await eventually(others_are_ready, "the datacenters in good clusters are Ready")
-    third = await one.condition(K8SSANDRA_CLUSTERS, "demo", "DatacenterReady.dc3")
-    assert (third["status"], third["reason"]) == ("False", "DatacenterUnreachable")
-    assert BAD in third["message"]
 
 
 async def _is(one: Rig, name: str, reason: str) -> bool:

@@ -7,15 +7,14 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
+from controller.cassandra.resources import CASSANDRA_DATACENTERS
 from controller.engine import progress
-from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube import errors
 from controller.kube.resources import CRDS, Resource
 from controller.sandbox.applier import Applier
 from controller.sandbox.crds import data_plane_crds
 from tests import manifests
-from tests.integration.rig import CONTEXTS, Rig, eventually, rig
+from tests.integration.rig import CONTEXTS, Rig, eventually, rig, two_of_three
 from tests.servers import Server, servers
 
 BAD = CONTEXTS[2]
@@ -47,7 +46,7 @@ async def test_a_kind_that_is_not_installed_is_said_and_found_later(one: Rig) ->
     try:
         await one.start()
         await one.apply(one.sample())
-        await _two_of_three(one, "CRDMissing", CASSANDRA_DATACENTERS.name)
+        await two_of_three(one, BAD, "CRDMissing", CASSANDRA_DATACENTERS.name)
     finally:
         await Applier(one.client(BAD)).apply_all(data_plane_crds())
     await one.ready()
@@ -61,7 +60,7 @@ async def test_a_role_that_is_too_small_is_said_and_found_later(one: Rig) -> Non
     await one.client(BAD).delete(ROLE_BINDINGS, one.namespace, name, uid=found.head.uid)
     await one.start()
     await one.apply(one.sample())
-    await _two_of_three(one, "Forbidden", "manifests/data-plane")
+    await two_of_three(one, BAD, "Forbidden", "manifests/data-plane")
     await Applier(one.client(BAD)).apply_all(manifests.data_plane(one.namespace), namespace=one.namespace)
     await one.ready()
     assert await one.reason(BAD) == "Connected"
@@ -80,18 +79,3 @@ async def _uninstall(one: Rig) -> None:
         return False
 
     await eventually(gone, "the definition is gone")
-
-
-async def _two_of_three(one: Rig, reason: str, says: str) -> None:
-    async def said() -> bool:
-        return await one.reason(BAD) == reason
-
-    await eventually(said, f"the ClientConfig says {reason}")
-    assert says in (await one.condition(CLIENT_CONFIGS, BAD))["message"]
-
-    async def others_are_ready() -> bool:
-        kinds = ("DatacenterReady.dc1", "DatacenterReady.dc2")
-        found = [await one.condition(K8SSANDRA_CLUSTERS, "demo", kind) for kind in kinds]
-        return all(entry.get("status") == "True" for entry in found)
-
-    await eventually(others_are_ready, "the datacenters in good clusters are Ready")

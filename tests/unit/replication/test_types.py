@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import msgspec
 
-from controller.cassandra import resources
 from controller.kube.objects import decode
-from controller.replication.types import REPLICATED_SECRETS, ReplicatedSecret, ReplicationTarget
+from controller.replication.types import ReplicatedSecret, ReplicationTarget
 
 
 def test_a_replicated_secret_is_read_as_the_reference_writes_it() -> None:
@@ -33,7 +32,3 @@ def test_no_selector_and_an_empty_one_are_told_apart() -> None:
 def test_a_condition_is_written_with_the_names_of_the_api() -> None:
     read = decode(b'{"status":{"conditions":[{"cluster":"","lastTransitionTime":"t"}]}}', ReplicatedSecret)
     assert msgspec.to_builtins(read.status)["conditions"] == [{"lastTransitionTime": "t"}]
-
-
-def test_both_rooms_mean_the_same_kind() -> None:
-    assert resources.REPLICATED_SECRETS == REPLICATED_SECRETS
