@@ -136,6 +136,13 @@ class TooManyRequests(ApiError):
     """429: slow down; ``retry_after`` says for how long."""
 
 
+class RateLimited(TooManyRequests):
+    """Our own rate for the cluster leaves no room before the call's deadline: nothing was sent."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(429, "RateLimited", "not sent: the cluster's request rate is used up", retry_after)
+
+
 class ServerError(ApiError):
     """5xx: the server failed; the request may or may not have been carried out."""
 
