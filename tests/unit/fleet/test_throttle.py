@@ -96,6 +96,15 @@ async def test_who_comes_first_goes_first() -> None:
     assert order == list(range(30))
 
 
+async def test_nobody_passes_those_who_wait() -> None:
+    bucket = Bucket(1, 1)
+    await bucket.take(1)
+    passed: list[bool] = []
+    asyncio.get_running_loop().call_at(1.0, lambda: passed.append(bucket.try_take()))  # just before who waits is served
+    await bucket.take(60)
+    assert (passed, now()) == ([False], pytest.approx(1.0))
+
+
 async def test_one_who_gives_up_does_not_hold_up_the_next() -> None:
     bucket = Bucket(1, 1)
     await bucket.take(1)
