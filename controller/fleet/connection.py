@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from random import Random
-from typing import Annotated, Final
+from typing import Annotated, Final, Protocol, TypeAlias
 
 import anyio
 import msgspec
 
 from controller.engine.backoff import Backoff, jitter
 from controller.fleet import state
+from controller.fleet.breaker import Guard
 from controller.fleet.cluster import Cluster
+from controller.fleet.counters import ConnectionCounters
 from controller.fleet.state import ClusterState, Reason
 from controller.kube import errors, kubeconfig
 from controller.kube.access import Access
@@ -31,7 +33,20 @@ FAILURES_TO_LOSE: Final = 3  # failed looks in a row after which a connected clu
 PROBE_DEADLINE: Final = 2.0  # s for one look
 RETRY_CAP: Final = 5.0  # s; the longest wait between two attempts to reach a cluster that is away
 
-MakeClient = Callable[[StaticCredentials, str], Client]  # credentials and context
+Verify: TypeAlias = Callable[[Client], Awaitable[ClusterState | None]]
+"""Judges a cluster that has answered: None when it is the right one, else the state that keeps it from use.
+
+A state that is usable stops nothing; its ``cluster_uid`` and ``note`` are shown.
+"""
+
+
+class MakeClient(Protocol):
+    """Makes a client for the API server of a context.
+
+    ``guard`` goes around everything else of its transport. None: for the owner's own looks, by nothing throttled.
+    """
+
+    def __call__(self, credentials: StaticCredentials, context: str, guard: Guard | None = None) -> Client: ...
 
 
 class _Version(msgspec.Struct):
@@ -68,7 +83,10 @@ class Connection:
         make_client: MakeClient,
         rng: Random,
         allow_proxy: tuple[str, ...] = (),
+        verify: Verify | None = None,
     ) -> None:
+        self.counters: Final = ConnectionCounters()
+        self._verify = verify
         self._who = who
         self._namespace = namespace
         self._secret_name = secret_name
@@ -207,6 +225,12 @@ class Connection:
             client = self._make_client(credentials, self._cluster.context)
             try:
                 version = await _version(client, CONNECT_DEADLINE)
+                refused = await self._verify(client) if self._verify is not None else None
+                if refused is not None and not refused.usable:
+                    await _close(client)
+                    self._refuse(refused)
+                    self._wanted = wanted
+                    return False
             except BaseException:
                 await _close(client)
                 raise

@@ -62,11 +62,17 @@ class Malformed(TransportError):
 
 
 class ClusterUnavailable(KubeError):
-    """There is no usable connection to the cluster now; nothing was sent. ``context`` names it."""
+    """There is no usable connection to the cluster now; nothing was sent.
 
-    def __init__(self, context: str, why: str) -> None:
+    ``context`` names it. ``since``: loop time since which that is so; ``next_retry``: loop time of the next attempt
+    to reach it; None where it is not known.
+    """
+
+    def __init__(self, context: str, why: str, *, since: float | None = None, next_retry: float | None = None) -> None:
         super().__init__(f"{context or 'control plane'}: {why}")
         self.context = context
+        self.since = since
+        self.next_retry = next_retry
 
 
 class WritesForbidden(KubeError):

@@ -14,6 +14,7 @@ import trustme
 import yaml
 
 from controller.engine.store import Delta
+from controller.fleet.breaker import Guard
 from controller.fleet.cache import WatchSpec
 from controller.fleet.cluster import Cluster
 from controller.fleet.connection import Connection
@@ -114,9 +115,9 @@ class Fleet:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def make_client(self, credentials: Credentials, context: str) -> Client:
+    def make_client(self, credentials: Credentials, context: str, guard: Guard | None = None) -> Client:
         self.ways.append(Way(self, credentials))
-        return Client(self.ways[-1])
+        return Client(self.ways[-1] if guard is None else guard(self.ways[-1]))
 
     @property
     def open_ways(self) -> int:

@@ -1,0 +1,149 @@
+"""The circuit breaker on the way to one remote cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
+
+from controller.kube import errors
+from controller.kube.transport import LineStream, Request, Response, Transport
+
+T = TypeVar("T")
+
+END_MARGIN: Final = 5.0  # s; a watch that ends more than this before its time was ended by something else
+
+Guard: TypeAlias = Callable[[Transport], Transport]  # what the owner puts around a transport it will use
+
+
+class OutcomeListener(Protocol):
+    """Told what came of each request, of each stream's opening, of what it sent and of its end."""
+
+    def __call__(self, ok: bool, error: errors.KubeError | None) -> None:
+        """``ok``: the server answered. Else ``error`` says what happened; a stream that ended early has one too."""
+        ...
+
+
+class Guarded:
+    """A ``Transport`` that sends nothing while ``refuse`` says why not, and reports what came of all it sent.
+
+    ``refuse`` is asked before each call: what it returns is raised, without I/O. ``abort`` ends what is under way
+    with ``ConnectionLost``; streams are left to their readers. After ``retire`` nothing new is sent.
+    """
+
+    def __init__(
+        self,
+        inner: Transport,
+        *,
+        refuse: Callable[[], errors.KubeError | None],
+        on_outcome: OutcomeListener,
+    ) -> None:
+        self._inner = inner
+        self._refuse = refuse
+        self._on_outcome = on_outcome
+        self._under_way: dict[asyncio.Timeout, None] = {}
+        self._aborted: set[asyncio.Timeout] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._retired = False
+
+    async def request(self, request: Request) -> Response:
+        self._admit()
+        response = await self._carry(self._inner.request(request))
+        self._judge(response)
+        return response
+
+    async def stream(self, request: Request, *, silence: float) -> Response | LineStream:
+        self._admit()
+        opened = await self._carry(self._inner.stream(request, silence=silence))
+        if isinstance(opened, Response):
+            self._judge(opened)
+            return opened
+        self._on_outcome(True, None)
+        return _GuardedStream(opened, self._on_outcome, _ends(request))
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+    # ── for the owner ───────────────────────────────────────────────────────────────────────────────
+
+    def abort(self) -> None:
+        """End every request under way, and every stream that is being opened."""
+        now = asyncio.get_running_loop().time()
+        for scope in self._under_way:
+            if scope not in self._aborted:
+                self._aborted.add(scope)
+                scope.reschedule(now)
+
+    def retire(self) -> None:
+        """Send nothing new: another connection serves from now on."""
+        self._retired = True
+
+    async def wait_idle(self) -> None:
+        """Return once no request is under way."""
+        await self._idle.wait()
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _admit(self) -> None:
+        if self._retired:
+            # Not ClusterUnavailable: who waits for a cluster to be back would wait for ever for one that is there.
+            raise errors.ConnectionLost("the connection was replaced by another one")
+        if (refusal := self._refuse()) is not None:
+            raise refusal
+
+    async def _carry(self, call: Coroutine[Any, Any, T]) -> T:
+        scope = asyncio.timeout(None)
+        try:
+            async with scope:
+                self._under_way[scope] = None
+                self._idle.clear()
+                return await call
+        except errors.TransportError as error:
+            self._on_outcome(False, error)
+            raise
+        except TimeoutError:
+            if scope not in self._aborted:
+                raise
+            raise errors.ConnectionLost("the cluster was lost while the request was under way") from None
+        finally:
+            self._under_way.pop(scope, None)
+            self._aborted.discard(scope)
+            if not self._under_way:
+                self._idle.set()
+
+    def _judge(self, response: Response) -> None:
+        if response.status == 401:
+            self._on_outcome(False, errors.Unauthorized(401))
+        else:
+            self._on_outcome(True, None)
+
+
+def _ends(request: Request) -> float:
+    """Seconds after which the server was asked to end a watch; 0 when it was not."""
+    seconds = dict(request.query).get("timeoutSeconds", "")
+    return float(seconds) if seconds.isdecimal() else 0.0
+
+
+class _GuardedStream:
+    """A stream that reports what it sends, and how it ends."""
+
+    def __init__(self, inner: LineStream, on_outcome: OutcomeListener, ends: float) -> None:
+        self._inner = inner
+        self._on_outcome = on_outcome
+        self._due = asyncio.get_running_loop().time() + ends - END_MARGIN
+
+    async def read(self) -> list[bytes]:
+        try:
+            lines = await self._inner.read()
+        except errors.TransportError as error:
+            self._on_outcome(False, error)
+            raise
+        if lines:
+            self._on_outcome(True, None)
+        elif asyncio.get_running_loop().time() < self._due:
+            self._on_outcome(False, errors.ConnectionLost("the stream ended before its time"))
+        return lines
+
+    async def close(self) -> None:
+        await self._inner.close()
