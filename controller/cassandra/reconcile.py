@@ -89,9 +89,8 @@ class K8ssandraClusterReconciler:
         if item.context in result.prove_absent:
             failures += await self._prove_absent(cluster, snapshot)
         self._report(snapshot, item.context, failures)
-        if not item.context:
-            await self._finish_control(snapshot, result, reported)
-        return _outcome([error for _, error in failures])
+        wait = 0.0 if item.context else await self._finish_control(snapshot, result, reported)
+        return _outcome([error for _, error in failures], wait)
 
     def _observe(self, found: Object) -> Snapshot:
         absent = tuple(sorted(context for uid, context in self._absent if uid == found.head.uid))
@@ -165,7 +164,8 @@ class K8ssandraClusterReconciler:
 
     # ── the control plane's part ────────────────────────────────────────────────────────────────────
 
-    async def _finish_control(self, snapshot: Snapshot, result: Plan, reported: tuple[Problem, ...]) -> None:
+    async def _finish_control(self, snapshot: Snapshot, result: Plan, reported: tuple[Problem, ...]) -> float:
+        """Announce and show; returns the seconds after which the status has to be looked at again, 0 for never."""
         head = snapshot.object.head
         if snapshot.deleting:
             for context in contexts_of(snapshot):
@@ -174,14 +174,15 @@ class K8ssandraClusterReconciler:
         if result.superuser or result.chains.get(""):
             found = self._pool.local.cache.get(K8SSANDRA_CLUSTERS, head.namespace, head.name)
             if found is None or found.head.uid != head.uid or self._observe(found) != snapshot:
-                return  # what was just written starts the next pass, which shows the status of the world after it
+                return 0.0  # what was just written starts the next pass, which shows the world after it
         if (now := self._reported(snapshot)) != reported:
             result = plan(snapshot, now)  # what just failed, or was repaired, belongs into the status
         if snapshot.settling:
-            return  # what is shown was true when it was written; soon there is something better to say than "unknown"
+            return 0.0  # what is shown was true when written; soon there is something better to say than "unknown"
         self._announce(snapshot, result.problems)
-        if result.status is not None:
-            await self._status.write(snapshot.object, result.status)
+        if result.status is None:
+            return 0.0
+        return await self._status.write(snapshot.object, result.status, patient=not result.problems)
 
     def _report(self, snapshot: Snapshot, context: str, failures: list[tuple[str, Exception]]) -> None:
         """Remember what went wrong in a context; the control plane's item shows it."""
@@ -216,10 +217,16 @@ class K8ssandraClusterReconciler:
             self._uids[key] = uid
             self._forget(former or "")
 
+    def forget_context(self, context: str) -> None:
+        """The context is no more: what was found there says nothing of the cluster that may be called so next."""
+        self._problems = {key: value for key, value in self._problems.items() if key[1] != context}
+        self._absent = {key for key in self._absent if key[1] != context}
+
     def _forget(self, uid: str) -> None:
         self._problems = {key: value for key, value in self._problems.items() if key[0] != uid}
         self._absent = {key for key in self._absent if key[0] != uid}
         self._announced.pop(uid, None)
+        self._status.forget(uid)
 
     # ── telling people ──────────────────────────────────────────────────────────────────────────────
 
@@ -273,12 +280,17 @@ _PAST: Final[dict[type, str]] = {
 }
 
 
-def _outcome(failures: list[Exception]) -> Result:
-    """What comes after a pass with these failures: the one that may pass soonest counts."""
+def _outcome(failures: list[Exception], wait: float) -> Result:
+    """What comes after a pass with these failures: the one that may pass soonest counts.
+
+    ``wait``: seconds after which something is to be looked at again anyway, 0 for nothing.
+    """
     passing = [error for error in failures if not isinstance(error, _PERMANENT)]
     if passing:
         return Retry(passing[0])
-    return Again(RECHECK) if failures else Done()
+    if failures or wait:
+        return Again(wait or RECHECK)
+    return Done()
 
 
 def _owned(snapshot: Snapshot, obj: Object) -> bool:

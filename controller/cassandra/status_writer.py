@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, Final
 
 from controller.cassandra.plan.model import Status
 from controller.cassandra.plan.status import DATACENTER_READY, UNSUPPORTED
@@ -14,6 +15,8 @@ from controller.kube import conditions, errors, merge_patch
 from controller.kube.objects import Object
 from controller.kube.projection import Projection
 
+PATIENCE: Final = 0.5  # s for which other words about the same state wait: mostly for a change that has to be written
+
 
 class StatusWriter:
     """Remembers what the CRD drops, so that a status which cannot be shown whole is not written for ever."""
@@ -22,23 +25,41 @@ class StatusWriter:
         self._local = local
         self._clock = clock
         self._projection = Projection()
+        self._since: dict[str, float] = {}  # by UID: the loop time since when other words wait
 
-    async def write(self, found: Object, status: Status) -> bool:
-        """Write ``status`` if it differs from the live one; whether it did."""
+    async def write(self, found: Object, status: Status, *, patient: bool = False) -> float:
+        """Write ``status`` if it differs from the live one.
+
+        Returns 0 when nothing is left to be written. ``patient``: nothing is wrong, so other words about the same state
+        wait, ``PATIENCE`` at most; then the seconds are returned after which to come again.
+        """
         live = _mapping(found.decode(dict).get("status"))
         desired = self._desired(live, status)
         wanted = self._projection.project(desired)
         patch = merge_patch.difference({key: live[key] for key in wanted if key in live}, wanted)
+        uid = found.head.uid
         if not patch:
-            return False
+            self._since.pop(uid, None)
+            return 0.0
+        if patient and _only_words(patch, live) and (left := self._patience(uid)) > 0:
+            return left
+        self._since.pop(uid, None)
         merge = Merge(K8SSANDRA_CLUSTERS, {"status": patch}, found, "status")
         try:
             written = await perform(merge, self._local.client, self._local.cache, lambda _: False)
         except (ObserveAgain, errors.NotFound):
-            return False  # replaced or gone: its event starts the next pass
+            return 0.0  # replaced or gone: its event starts the next pass
         assert written is not None
         self._projection.learn(desired, _mapping(written.decode(dict).get("status")))
-        return True
+        return 0.0
+
+    def forget(self, uid: str) -> None:
+        """The object is gone."""
+        self._since.pop(uid, None)
+
+    def _patience(self, uid: str) -> float:
+        now = asyncio.get_running_loop().time()
+        return self._since.setdefault(uid, now) + PATIENCE - now
 
     def _desired(self, live: dict[str, Any], status: Status) -> dict[str, Any]:
         wanted_types = {condition.type for condition in status.conditions}
@@ -64,6 +85,17 @@ class StatusWriter:
 def _passing(kind: str) -> bool:
     """Whether a condition of ours goes when it is not said any more."""
     return kind == UNSUPPORTED or kind.startswith(DATACENTER_READY)
+
+
+def _only_words(patch: dict[str, Any], live: dict[str, Any]) -> bool:
+    """Whether reasons and messages of conditions are all that would change."""
+    return patch.keys() == {"conditions"} and _told(patch["conditions"]) == _told(live.get("conditions"))
+
+
+def _told(entries: Any) -> list[tuple[Any, ...]] | None:
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        return None
+    return [(entry.get("type"), entry.get("status"), entry.get("observedGeneration")) for entry in entries]
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from controller.kube import errors
 from controller.kube.objects import Object
 from controller.kube.resources import SECRETS
 from controller.replication import copies
+from controller.replication.contents import Contents
 from controller.replication.copies import Refused, Wanted
 from controller.replication.selector import text
 from controller.replication.types import ORPHAN, REPLICATED_FROM, REPLICATED_SECRETS, LabelSelector, ReplicatedSecret
@@ -62,6 +63,7 @@ class Copier:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._contents = Contents(pool.local)
         self._verified: dict[tuple[str, Place], _Verified] = {}  # by context and place of the copy
         self._sources: dict[tuple[str, Place], str] = {}  # by context and place: UID of a source that is there itself
 
@@ -91,7 +93,7 @@ class Copier:
         generation = replicated.metadata.generation
         if live is not None and self._verified.get(key) == _Verified(version(live), version(copy.source), generation):
             return
-        whole = await self._pool.local.client.get(SECRETS, source.namespace, source.name)
+        whole = await self._contents.get(copy.source)
         content = whole.decode(dict)
         if content.get("type") in copies.REFUSED_TYPES:
             message = f"Secret {source.name} has type {content['type']}, which is never copied"

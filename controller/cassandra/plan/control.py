@@ -14,7 +14,7 @@ from controller.cassandra.system_replication import format_replication, initial_
 from controller.fleet.actions import Action, Apply, Create, Merge
 from controller.kube.objects import Object
 from controller.kube.resources import SECRETS
-from controller.replication.types import ORPHAN, REPLICATED_SECRETS
+from controller.replication.types import FINALIZER, ORPHAN, REPLICATED_SECRETS
 
 
 def preparation(snapshot: Snapshot) -> list[Action]:
@@ -76,12 +76,19 @@ def secrets(snapshot: Snapshot) -> tuple[list[Action], bool]:
     replicated = replicated_secret(cluster)
     if replicated is not None:
         if snapshot.replicated is None:
-            actions.append(Create(REPLICATED_SECRETS, replicated))
+            # Born with the finalizer that its own reconciler would have to add before the first copy.
+            actions.append(Create(REPLICATED_SECRETS, _held(replicated)))
         elif _is_ours(snapshot, snapshot.replicated) and diff_fields(
             {"metadata": replicated["metadata"], "spec": replicated["spec"]}, snapshot.replicated.decode(dict)
         ):
-            actions.append(Apply(REPLICATED_SECRETS, replicated, snapshot.replicated))
+            live = snapshot.replicated
+            held = FINALIZER in (live.decode(dict)["metadata"].get("finalizers") or [])
+            actions.append(Apply(REPLICATED_SECRETS, _held(replicated) if held else replicated, live))
     return actions, superuser is None
+
+
+def _held(replicated: dict[str, Any]) -> dict[str, Any]:
+    return {**replicated, "metadata": {**replicated["metadata"], "finalizers": [FINALIZER]}}
 
 
 def _is_ours(snapshot: Snapshot, found: Object) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -10,7 +11,7 @@ import pytest
 
 from controller.cassandra.plan.model import Status
 from controller.cassandra.resources import K8SSANDRA_CLUSTERS
-from controller.cassandra.status_writer import StatusWriter
+from controller.cassandra.status_writer import PATIENCE, StatusWriter
 from controller.cassandra.watches import LOCAL_WATCHES
 from controller.definitions import definitions
 from controller.fleet.cluster import Cluster
@@ -54,8 +55,11 @@ class Bench:
     async def found(self) -> Object:
         return await self.client.get(K8SSANDRA_CLUSTERS, "ns", "demo")
 
-    async def write(self, status: Status) -> bool:
-        return await self.writer.write(await self.found(), status)
+    async def write(self, status: Status, found: Object | None = None) -> bool:
+        """Whether something was written; ``found``: another view of the object than the server's."""
+        since = len(self.server.record.writes)
+        assert await self.writer.write(found or await self.found(), status) == 0.0
+        return len(self.server.record.writes) > since
 
     async def live(self) -> dict[str, Any]:
         return dict((await self.found()).decode(dict).get("status") or {})
@@ -154,11 +158,11 @@ async def test_what_others_wrote_elsewhere_in_the_status_stays(ours: Bench) -> N
 async def test_an_object_that_was_replaced_or_is_gone_is_not_written(ours: Bench) -> None:
     found = await ours.found()
     await ours.client.delete(K8SSANDRA_CLUSTERS, "ns", "demo", uid=found.head.uid)
-    assert await ours.writer.write(found, status()) is False
+    assert await ours.writer.write(found, status()) == 0.0
     again = manifest()
     again["metadata"] = {"name": "demo", "namespace": "ns"}
     ours.server.apply_manifest(again)
-    assert await ours.writer.write(found, status()) is False
+    assert await ours.writer.write(found, status()) == 0.0
     assert "conditions" not in await ours.live()
 
 
@@ -166,10 +170,35 @@ async def test_an_object_that_was_replaced_or_is_gone_is_not_written(ours: Bench
 async def test_a_live_status_of_any_shape_is_replaced(ours: Bench, odd: Any) -> None:
     found = (await ours.found()).decode(dict)
     weird = Object((await ours.found()).head, _encoded({**found, "status": odd}))
-    assert await ours.writer.write(weird, status()) is True
+    assert await ours.write(status(), weird) is True
     assert "Ready" in await ours.kinds()
 
 
 def _encoded(obj: dict[str, Any]) -> bytes:
-
     return msgspec.json.encode(obj)
+
+
+async def test_other_words_about_the_same_state_wait_for_something_to_say(ours: Bench) -> None:
+    await ours.write(status())
+    words = tuple(msgspec.structs.replace(each, message="other words") for each in status().conditions)
+    found, since = await ours.found(), len(ours.server.record.writes)
+    assert 0 < await ours.writer.write(found, status(conditions=words), patient=True) <= PATIENCE
+    assert len(ours.server.record.writes) == since
+    assert await ours.writer.write(found, status(conditions=words, error="something"), patient=True) == 0.0
+    assert (await ours.live())["conditions"][0]["message"] == "other words"
+
+
+@pytest.mark.looptime
+async def test_words_wait_half_a_second_at_most(ours: Bench) -> None:
+    await ours.write(status())
+    words = tuple(msgspec.structs.replace(each, message="other words") for each in status().conditions)
+    found = await ours.found()
+    await asyncio.sleep(await ours.writer.write(found, status(conditions=words), patient=True))
+    assert await ours.writer.write(found, status(conditions=words), patient=True) == 0.0
+    assert (await ours.live())["conditions"][0]["message"] == "other words"
+
+
+async def test_words_about_something_wrong_do_not_wait(ours: Bench) -> None:
+    await ours.write(status())
+    words = tuple(msgspec.structs.replace(each, message="other words") for each in status().conditions)
+    assert await ours.write(status(conditions=words))
