@@ -18,6 +18,7 @@ IGNORED_ENVIRONMENT: Final[dict[str, str]] = {
     "DEFAULT_REGISTRY": "images are chosen by cass-operator",
     "IMAGE_PULL_SECRETS": "images are chosen by cass-operator",
     "SERVICE_ACCOUNT_NAME": "the pod's own service account is used",
+    "OPERATOR_NAMESPACE": "nothing depends on the namespace of the controller itself",
 }
 
 
@@ -29,16 +30,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     ``kubeconfig`` and ``context``: the control plane when run outside a cluster; both "" means in-cluster
     credentials if there are any, else the user's default kubeconfig. ``watch_namespaces``: () is all of them.
-    ``operator_namespace``: where the controller itself lives. ``metrics_address`` and
-    ``health_address``: ``host:port``, "" for off, port 0 for any. ``workers``: per cluster.
+    ``metrics_address`` and ``health_address``: ``host:port``, "" for off, port 0 for any. ``workers``: per cluster.
     ``allow_proxy``: proxy URLs or globs a kubeconfig may name. ``allow_server_cidr``: networks exempt from the
-    address rules.
+    address rules. ``hot_reload``: act on ClientConfigs that are created, changed or deleted after the start.
+    ``renew_tokens``: ask remote clusters for new tokens before the present ones end.
     """
 
     kubeconfig: str = ""
     context: str = ""
     watch_namespaces: tuple[str, ...] = ()
-    operator_namespace: str = "k8ssandra-operator"
     metrics_address: str = ":8080"
     health_address: str = ":8081"
     log_format: LogFormat = "json"
@@ -47,6 +47,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     control_plane: bool = True
     allow_proxy: tuple[str, ...] = ()
     allow_server_cidr: tuple[str, ...] = ()
+    hot_reload: bool = False
+    renew_tokens: bool = False
 
 
 def watch_namespaces(value: str | None) -> tuple[str, ...]:

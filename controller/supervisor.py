@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from random import Random
 from typing import Final, Protocol, TypeAlias
@@ -17,16 +17,19 @@ from controller.cassandra.passwords import system_password
 from controller.cassandra.reconcile import K8ssandraClusterReconciler
 from controller.cassandra.routing import KIND as K8SSANDRA_CLUSTER
 from controller.cassandra.routing import Router
+from controller.engine.chance import Chance
 from controller.engine.clock import Clock, SystemClock
 from controller.engine.events import EventRecorder
 from controller.engine.steps import Phase
 from controller.engine.store import Delta
-from controller.engine.supervise import keep_running
+from controller.engine.supervise import RestartObserver, keep_running
 from controller.engine.worker import Done, Item, Result, Workers
+from controller.fleet.breaker import Guard
 from controller.fleet.cache import WatchSpec
 from controller.fleet.cluster import Cluster
+from controller.fleet.member import Member
 from controller.fleet.metrics import FleetCollector
-from controller.fleet.pool import Member, Pool
+from controller.fleet.pool import Moves, Pool
 from controller.fleet.state import ClusterState, Reason
 from controller.fleet.status import KIND as CLIENT_CONFIG
 from controller.fleet.status import ClientConfigStatus
@@ -76,16 +79,17 @@ class Controller:
         self.settings: Final = settings
         self._credentials = credentials
         self._make_transport = make_transport
-        self._rng = rng
+        self._chance = Chance(rng)
         self._clock = clock or SystemClock()
         self._seen: dict[str, _Sight] = {}  # by context: what the last visit was about
         self.health_port = 0
         self.metrics_port = 0
         self.local: Final = self._make_cluster("", _local_watches())
-        self.pool: Final = Pool(self.local, self._make_remote, self._make_client, rng, allow_proxy=settings.allow_proxy)
+        self.pool: Final = Pool(self.local, self._make_remote, self._make_client, self._chance, settings.allow_proxy)
+        self._remotes: TaskGroup | None = None
         own = self._make_client(credentials, "")
         self._own = own
-        self.recorder: Final = EventRecorder(own, COMPONENT, self._clock, rng=rng)
+        self.recorder: Final = EventRecorder(own, COMPONENT, self._clock, rng=self._chance.source("events"))
         self._router = Router(self.pool)
         self._clusters = K8ssandraClusterReconciler(self.pool, self.recorder, self._clock, make_password, self._router)
         self._secrets = ReplicatedSecretReconciler(self.pool, self._clock)
@@ -106,15 +110,14 @@ class Controller:
                     self.local.connect(self._own)
                     self.local.update(ClusterState(True, Reason.CONNECTED))
                     self.local.queue.pause()  # until the caches are in and the pool is built
-                    group.start_soon(self.local.watch, self._rng, self._restarted)
+                    group.start_soon(self.local.watch, self._chance.source("watches", ""), self._restarted(""))
                     await self._wait_for_caches()
-                    self.pool.build(self.local.cache.objects(CLIENT_CONFIGS))
+                    self._remotes = group
+                    moves = self.pool.build(self.local.cache.objects(CLIENT_CONFIGS))
                     _log.info("caches are in", client_configs=len(self.pool.members()))
                     for config in self.local.cache.objects(CLIENT_CONFIGS):
                         self.local.queue.add(Item(CLIENT_CONFIG, config.head.namespace, config.head.name))
-                    for member in self.pool.members():
-                        if member.cluster is not None:
-                            group.start_soon(self._run_remote, member)
+                    self._carry_out(moves)
                     self._start_workers(group, self.local)
                     self._router.queue_all()
                     self._secrets.queue_all()
@@ -158,28 +161,79 @@ class Controller:
         cluster, connection = member.cluster, member.connection
         assert cluster is not None
         assert connection is not None
-        async with anyio.create_task_group() as group:
-            self._keep(group, f"connection of {cluster.context}", connection.run)
-            await cluster.wait_first_usable()
-            group.start_soon(cluster.watch, self._rng, self._restarted)
-            self._start_workers(group, cluster)
+        with member.scope:
+            async with anyio.create_task_group() as group:
+                self._keep(group, "connection", connection.run, cluster.context)
+                await cluster.wait_first_usable()
+                rng, restarted = self._chance.source("watches", cluster.context), self._restarted(cluster.context)
+                group.start_soon(cluster.watch, rng, restarted)
+                self._start_workers(group, cluster)
+        if self.pool.get(cluster.context) is None:  # else another has the context by now, and its figures with it
+            self.metrics.forget(cluster.context)
+
+    # ── clusters that come and go ───────────────────────────────────────────────────────────────────
+
+    def _client_config_changed(self, delta: Delta) -> None:
+        head = delta.object.head
+        if self.settings.hot_reload:
+            self._carry_out(self.pool.follow(head.namespace, head.name, delta.new))
+        else:
+            member = self.pool.member(head.namespace, head.name)
+            gone = delta.new is None or (member is not None and member.uid != head.uid)
+            if gone and member is not None and member.cluster is not None:
+                self._router.revisit(member.cluster)  # what uses a deleted one says so
+        self.local.queue.add(Item(CLIENT_CONFIG, head.namespace, head.name))
+
+    def _carry_out(self, moves: Moves) -> None:
+        """Begin and end the tasks of remote clusters; nothing here waits for any of them."""
+        for member in moves.ended:
+            self._end(member)
+        for member in moves.begun:
+            assert self._remotes is not None
+            self._remotes.start_soon(self._run_remote, member, name=f"remote {member.context}")
+        for member in (*moves.begun, *moves.told):
+            self.local.queue.add(Item(CLIENT_CONFIG, member.namespace, member.name))
+
+    def _end(self, member: Member) -> None:
+        """Let go of a cluster: its tasks, connections, caches and figures go; nothing in it is touched."""
+        cluster = member.cluster
+        assert cluster is not None
+        _log.info("disconnecting", cluster=cluster.context, namespace=member.namespace, name=member.name)
+        member.scope.cancel()
+        cluster.queue.shut_down()
+        self._seen.pop(cluster.context, None)
+        self._clusters.forget_context(cluster.context)
+        self._secrets.forget_context(cluster.context)
+        for other in self.pool:
+            other.queue.unpark(cluster.context)  # so that they see that there is nothing to wait for
+        self._router.revisit(cluster)
+        self._secrets.revisit(cluster)
 
     def _start_workers(self, group: TaskGroup, cluster: Cluster) -> None:
         workers = Workers(cluster.queue, self._reconcile, self.settings.workers, observer=self._worked)
-        self._keep(group, f"workers of {cluster.context or 'the control plane'}", workers.run)
+        self._keep(group, "workers", workers.run, cluster.context)
 
-    def _keep(self, group: TaskGroup, name: str, make: Callable[[], object]) -> None:
+    def _keep(self, group: TaskGroup, name: str, make: Callable[[], Awaitable[None]], context: str = "") -> None:
+        rng = self._chance.source(name, context)
+        restarted = self._restarted(context)
+        task = f"{name} of {context}" if context else name
+
         async def kept() -> None:
-            await keep_running(name, make, rng=self._rng, on_restart=self._restarted)  # type: ignore[arg-type]
+            await keep_running(task, make, rng=rng, on_restart=lambda _, error: restarted(name, error))
 
-        group.start_soon(kept, name=name)
+        group.start_soon(kept, name=task)
 
-    def _restarted(self, name: str, error: BaseException | None) -> None:
-        self.metrics.task_restarts.labels(name).inc()
+    def _restarted(self, context: str) -> RestartObserver:
+        def count(name: str, error: BaseException | None) -> None:
+            self.metrics.task_restarts.labels(context, name.removesuffix(f" in {context or 'control plane'}")).inc()
+
+        return count
 
     # ── from events to items, from items to reconcilers ─────────────────────────────────────────────
 
     def _changed(self, cluster: Cluster, resource: Resource, deltas: list[Delta]) -> None:
+        if not self.pool.present(cluster):
+            return  # of a connection that is over
         if not self.pool.built:
             if resource in _ROUTED_EARLY:
                 self._router.route(cluster, resource, deltas)
@@ -187,8 +241,7 @@ class Controller:
             return
         if resource == CLIENT_CONFIGS:
             for delta in deltas:
-                head = delta.object.head
-                self.local.queue.add(Item(CLIENT_CONFIG, head.namespace, head.name))
+                self._client_config_changed(delta)
             return
         if resource == SECRETS and cluster is self.local:
             for delta in deltas:
@@ -198,11 +251,11 @@ class Controller:
 
     def _visited(self, cluster: Cluster) -> None:
         """A state changed: look again at what depends on it, once for each change that matters."""
-        if self.pool.built:
+        if self.pool.built and self.pool.present(cluster):
             self._visit(cluster)
 
     def _visit(self, cluster: Cluster) -> None:
-        now = (cluster.state, tuple(cluster.untold()), tuple(cluster.cache.unsynced()))
+        now = (cluster.state.shown, tuple(cluster.untold()), tuple(cluster.cache.unsynced()))
         before = self._seen.get(cluster.context)
         if before == now:
             return
@@ -238,7 +291,7 @@ class Controller:
     # ── making ──────────────────────────────────────────────────────────────────────────────────────
 
     def _make_cluster(self, context: str, specs: Sequence[WatchSpec]) -> Cluster:
-        return Cluster(context, specs, self.settings.watch_namespaces, self._rng)
+        return Cluster(context, specs, self.settings.watch_namespaces, self._chance.source("cluster", context))
 
     def _make_remote(self, context: str) -> Cluster:
         cluster = self._make_cluster(context, _remote_watches())
@@ -246,8 +299,10 @@ class Controller:
         cluster.on_state(self._visited)
         return cluster
 
-    def _make_client(self, credentials: Credentials, context: str) -> Client:
+    def _make_client(self, credentials: Credentials, context: str, guard: Guard | None = None) -> Client:
         transport = self._make_transport(credentials, remote=bool(context))
+        if guard is not None:
+            transport = guard(transport)
         return Client(transport, observer=self.metrics.observer(context))
 
 

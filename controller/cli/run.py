@@ -63,14 +63,6 @@ def _networks(_: click.Context, __: click.Parameter, values: tuple[str, ...]) ->
     help="Namespace to watch, in every cluster; repeatable. [env: WATCH_NAMESPACE, a comma list; default: all]",
 )
 @click.option(
-    "--operator-namespace",
-    metavar="NAME",
-    envvar="OPERATOR_NAMESPACE",
-    default="k8ssandra-operator",
-    show_default=True,
-    help="Where the controller itself lives. [env: OPERATOR_NAMESPACE]",
-)
-@click.option(
     "--metrics-bind-address", default=":8080", show_default=True, callback=_address, help='host:port; "0" is off.'
 )
 @click.option(
@@ -91,6 +83,20 @@ def _networks(_: click.Context, __: click.Parameter, values: tuple[str, ...]) ->
     callback=_networks,
     help="A link-local or loopback network that API servers may be in.",
 )
+@click.option(
+    "--hot-reload",
+    is_flag=True,
+    envvar="HOT_RELOAD",
+    help="Act on ClientConfigs that are created, changed or deleted while running, instead of asking for a restart. "
+    "[env: HOT_RELOAD]",
+)
+@click.option(
+    "--renew-tokens",
+    is_flag=True,
+    envvar="RENEW_TOKENS",
+    help="Ask remote clusters for a new token before the present one ends, and put it into the Secret. "
+    "[env: RENEW_TOKENS]",
+)
 def run(**options: Any) -> None:
     """Run the controller until SIGTERM or Ctrl-C."""
     logging.configure(options["log_format"], options["log_level"])
@@ -100,7 +106,6 @@ def run(**options: Any) -> None:
         kubeconfig=options["kubeconfig"],
         context=options["context"],
         watch_namespaces=_watched(options["watch_namespace"], os.environ.get("WATCH_NAMESPACE", "")),
-        operator_namespace=options["operator_namespace"],
         metrics_address=options["metrics_bind_address"],
         health_address=options["health_probe_bind_address"],
         log_format=options["log_format"],
@@ -109,6 +114,8 @@ def run(**options: Any) -> None:
         control_plane=os.environ.get("K8SSANDRA_CONTROL_PLANE", "true") == "true",
         allow_proxy=options["allow_proxy"],
         allow_server_cidr=options["allow_server_cidr"],
+        hot_reload=options["hot_reload"],
+        renew_tokens=options["renew_tokens"],
     )
     try:
         anyio.run(_run, settings)

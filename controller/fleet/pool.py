@@ -1,65 +1,60 @@
-"""The pool of clusters: one for the control plane, one for each ClientConfig, built once at start."""
+"""The pool of clusters: one for the control plane, one for each ClientConfig."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from random import Random
 from typing import Final
 
 import msgspec
 
+from controller.engine.chance import Chance
 from controller.fleet.cluster import Cluster
 from controller.fleet.connection import Connection, MakeClient
+from controller.fleet.member import Member, read
 from controller.fleet.state import ClusterState, Reason
-from controller.fleet.types import ClientConfig
-from controller.kube.errors import Malformed
+from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube.objects import Object
 
 MakeCluster = Callable[[str], Cluster]
 LOCAL: Final = ""  # the context of the control plane itself
-_SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
-class Member(msgspec.Struct):
-    """A ClientConfig as it was at start, and what came of it.
+class Moves(msgspec.Struct):
+    """What became of following ClientConfigs: clusters to begin with, clusters to end, and whose news is to be told."""
 
-    ``cluster`` and ``connection`` are None when it cannot have any; then ``problem`` says why.
-    """
-
-    namespace: str
-    name: str
-    uid: str
-    generation: int
-    context: str
-    problem: ClusterState | None = None
-    cluster: Cluster | None = None
-    connection: Connection | None = None
-    secret: str = ""
+    begun: list[Member] = msgspec.field(default_factory=list)
+    ended: list[Member] = msgspec.field(default_factory=list)
+    told: list[Member] = msgspec.field(default_factory=list)
 
 
 class Pool:
-    """Clusters by context. ``get("")`` is the control plane."""
+    """Clusters by context. ``get("")`` is the control plane.
+
+    Of several ClientConfigs with one context name one has it: the oldest (creationTimestamp, then UID), or the one
+    that is connected already. The pool decides at once and runs nothing: whoever calls ``build`` and ``follow``
+    starts and stops what they return.
+    """
 
     def __init__(
         self,
         local: Cluster,
         make_cluster: MakeCluster,
         make_client: MakeClient,
-        rng: Random,
+        chance: Chance,
         allow_proxy: tuple[str, ...],
     ) -> None:
         self.local: Final = local
         self._make_cluster = make_cluster
         self._make_client = make_client
-        self._rng = rng
+        self._chance = chance
         self._allow_proxy = allow_proxy
         self._clusters: dict[str, Cluster] = {LOCAL: local}
         self._members: dict[tuple[str, str], Member] = {}
+        self._holders: dict[str, Member] = {}  # by context
         self._built = False
 
     def __iter__(self) -> Iterator[Cluster]:
-        return iter(self._clusters.values())
+        return iter(list(self._clusters.values()))
 
     @property
     def built(self) -> bool:
@@ -70,50 +65,107 @@ class Pool:
         """The cluster of a context; None when no ClientConfig names it."""
         return self._clusters.get(context)
 
+    def present(self, cluster: Cluster) -> bool:
+        """Whether this very cluster is in the pool: one that was removed has nothing more to say."""
+        return self._clusters.get(cluster.context) is cluster
+
     def member(self, namespace: str, name: str) -> Member | None:
-        """The ClientConfig as it was at start; None when it came later."""
+        """The ClientConfig as it was taken over; None when that has not been done."""
         return self._members.get((namespace, name))
+
+    def holder(self, context: str) -> Member | None:
+        """The ClientConfig that a context is connected by."""
+        return self._holders.get(context)
 
     def members(self) -> Sequence[Member]:
         return list(self._members.values())
 
-    # ── building ────────────────────────────────────────────────────────────────────────────────────
+    def said(self, context: str) -> str:
+        """What is to be known of a context's ClientConfig although its cluster works; "" when nothing is."""
+        member = self._holders.get(context)
+        if member is None or CLIENT_CONFIGS not in self.local.cache.stores:
+            return ""
+        found = self.local.cache.get(CLIENT_CONFIGS, member.namespace, member.name)
+        if found is not None and found.head.uid == member.uid:
+            return ""
+        return (
+            f"ClientConfig {member.namespace}/{member.name} of context {context} was deleted; its cluster stays "
+            "connected until the controller restarts"
+        )
 
-    def build(self, configs: Iterable[Object]) -> None:
-        """Read the ClientConfigs, once, after the control plane's caches are in.
+    # ── following the ClientConfigs ─────────────────────────────────────────────────────────────────
 
-        Of several with one context name the oldest (creationTimestamp, then UID) has it.
-        """
-        taken: dict[str, Member] = {}
-        for config, member in sorted(map(_read, configs), key=_age):
-            self._members[member.namespace, member.name] = member
-            if member.problem is not None:
-                continue
-            if (holder := taken.get(member.context)) is not None:
-                member.problem = ClusterState(
-                    False,
-                    Reason.DUPLICATE_CONTEXT,
-                    f"ClientConfig {member.namespace}/{member.name}: context {member.context!r} belongs to the older "
-                    f"ClientConfig {holder.namespace}/{holder.name}; set another spec.contextName or delete one of "
-                    "them",
-                )
-                continue
-            taken[member.context] = member
-            assert config is not None
-            member.cluster = self._make_cluster(member.context)
-            member.secret = config.spec.kube_config_secret.name
-            member.connection = Connection(
-                f"{member.namespace}/{member.name}",
-                member.namespace,
-                member.secret,
-                member.cluster,
-                local=self.local,
-                make_client=self._make_client,
-                rng=self._rng,
-                allow_proxy=self._allow_proxy,
-            )
-            self._clusters[member.context] = member.cluster
+    def build(self, configs: Iterable[Object]) -> Moves:
+        """Take over all ClientConfigs, after the control plane's caches are in."""
+        moves = Moves()
+        for config in configs:
+            self._members[config.head.namespace, config.head.name] = read(config)
+        for context in dict.fromkeys(member.context for member in sorted(self._members.values(), key=_age)):
+            self._settle(context, moves)
         self._built = True
+        return moves
+
+    def follow(self, namespace: str, name: str, config: Object | None) -> Moves:
+        """Take over what one ClientConfig says now; None when it is gone."""
+        moves = Moves()
+        before = self._members.get((namespace, name))
+        after = None if config is None else read(config)
+        if before is not None and after is not None:
+            if (before.uid, before.generation) == (after.uid, after.generation):
+                return moves  # its status, labels or annotations
+            if before.cluster is not None and after.problem is None and before.alike(after):
+                before.generation = after.generation
+                moves.told.append(before)
+                return moves
+        if before is not None:
+            self._take_out(before, moves)
+        if after is not None:
+            self._members[namespace, name] = after
+            moves.told.append(after)
+        for context in dict.fromkeys(member.context for member in (before, after) if member is not None):
+            self._settle(context, moves)
+        return moves
+
+    def _take_out(self, member: Member, moves: Moves) -> None:
+        del self._members[member.namespace, member.name]
+        if member.cluster is not None:
+            del self._clusters[member.context]
+            del self._holders[member.context]
+            moves.ended.append(member)
+
+    def _settle(self, context: str, moves: Moves) -> None:
+        """Let one of those that claim a context have it, and tell the others who does."""
+        claimants = sorted((m for m in self._members.values() if m.context == context and m.valid), key=_age)
+        if not claimants:
+            return
+        holder = self._holders.get(context)
+        if holder is None:
+            holder = claimants[0]
+            holder.problem = None
+            self._open(holder)
+            moves.begun.append(holder)
+        for member in claimants:
+            if member is holder:
+                continue
+            problem = _duplicate(member, holder)
+            if member.problem != problem:
+                member.problem = problem
+                moves.told.append(member)
+
+    def _open(self, member: Member) -> None:
+        member.cluster = self._make_cluster(member.context)
+        member.connection = Connection(
+            f"{member.namespace}/{member.name}",
+            member.namespace,
+            member.secret,
+            member.cluster,
+            local=self.local,
+            make_client=self._make_client,
+            rng=self._chance.source("connection", member.context),
+            allow_proxy=self._allow_proxy,
+        )
+        self._clusters[member.context] = member.cluster
+        self._holders[member.context] = member
 
     def secret_changed(self, namespace: str, name: str) -> None:
         """Tell the connections that use this Secret."""
@@ -122,36 +174,15 @@ class Pool:
                 member.connection.wake()
 
 
-def _read(config: Object) -> tuple[ClientConfig | None, Member]:
-    """A ClientConfig as a member, with the problem of its spec if there is one."""
-    head = config.head
-    member = Member(
-        namespace=head.namespace, name=head.name, uid=head.uid, generation=head.generation, context=head.name
+def _age(member: Member) -> tuple[str, str]:
+    return (member.created, member.uid)
+
+
+def _duplicate(member: Member, holder: Member) -> ClusterState:
+    older = "older " if _age(holder) < _age(member) else ""
+    return ClusterState(
+        False,
+        Reason.DUPLICATE_CONTEXT,
+        f"ClientConfig {member.namespace}/{member.name}: context {member.context!r} belongs to the {older}"
+        f"ClientConfig {holder.namespace}/{holder.name}; set another spec.contextName or delete one of them",
     )
-    who = f"ClientConfig {head.namespace}/{head.name}"
-    try:
-        typed = config.decode(ClientConfig)
-    except Malformed as error:
-        member.problem = ClusterState(False, Reason.INVALID_SPEC, f"{who}: {error}")
-        return None, member
-    member.context = typed.spec.context_name or head.name
-    secret = typed.spec.kube_config_secret.name
-    if not secret:
-        member.problem = ClusterState(
-            False,
-            Reason.INVALID_SPEC,
-            f"{who}: spec.kubeConfigSecret.name is empty; name the Secret of this namespace that holds the kubeconfig",
-        )
-    elif not _SUBDOMAIN.fullmatch(secret) or len(secret) > 253:
-        member.problem = ClusterState(
-            False,
-            Reason.INVALID_SPEC,
-            f"{who}: spec.kubeConfigSecret.name is no name of a Secret (lower-case letters, digits, '-' and '.'); "
-            f"only Secrets of namespace {head.namespace} can be named",
-        )
-    return typed, member
-
-
-def _age(entry: tuple[ClientConfig | None, Member]) -> tuple[str, str]:
-    config, member = entry
-    return (config.metadata.creation_timestamp if config is not None else "", member.uid)

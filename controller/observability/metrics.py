@@ -48,12 +48,23 @@ class Metrics:
             registry=registry,
         )
         self.task_restarts = Counter(
-            PREFIX + "task_restarts", "Tasks that died and were started again.", ["task"], registry=registry
+            PREFIX + "task_restarts", "Tasks that died and were started again.", ["context", "task"], registry=registry
         )
 
     def observer(self, context: str) -> Requests:
         """A ``kube.client.RequestObserver`` for one cluster."""
         return Requests(self, context)
+
+    def forget(self, context: str) -> None:
+        """Drop every series of a context that is no more."""
+        for metric in (
+            self.reconciles,
+            self.reconcile_seconds,
+            self.requests,
+            self.request_seconds,
+            self.task_restarts,
+        ):
+            metric.remove_by_labels({"context": context})
 
     def render(self) -> bytes:
         """The exposition text."""

@@ -87,6 +87,11 @@ class ReplicatedSecretReconciler:
         for replicated in self._all():
             self._queue(replicated, {"", *self._contexts(replicated)})
 
+    def forget_context(self, context: str) -> None:
+        """The context is no more: what was found there says nothing of the cluster that may be called so next."""
+        self._outcomes = {key: value for key, value in self._outcomes.items() if key[1] != context}
+        self._emptied = {key for key in self._emptied if key[1] != context}
+
     def _all(self) -> list[Object]:
         return list(self._pool.local.cache.objects(REPLICATED_SECRETS))
 

@@ -201,7 +201,7 @@ async def test_a_connection_that_dies_is_made_again(fleet: Fleet, monkeypatch: p
 
     monkeypatch.setattr(member.connection, "_judge_secret", defect)
     await eventually(
-        lambda: run.metric("task_restarts_total", task="connection of east") == 1.0, "the death is counted"
+        lambda: run.metric("task_restarts_total", context="east", task="connection") == 1.0, "the death is counted"
     )
     cluster = member.cluster
     await eventually(lambda: cluster.state.usable and not cluster.queue.paused, "it is connected again")

@@ -10,6 +10,7 @@ import msgspec
 
 from controller.cassandra import watches
 from controller.cassandra.observe import NEEDED
+from controller.engine.chance import Chance
 from controller.fleet.cluster import Cluster
 from controller.fleet.pool import Pool
 from controller.fleet.state import ClusterState, Reason
@@ -40,7 +41,7 @@ class Fleet:
     def __init__(self, *contexts: str, namespaces: tuple[str, ...] = ()) -> None:
         self._namespaces = namespaces
         local = self._cluster("", [*watches.LOCAL_WATCHES, *replication.LOCAL_WATCHES, *watches.REMOTE_WATCHES])
-        self.pool = Pool(local, self._remote, _no_client, Random(0), ())
+        self.pool = Pool(local, self._remote, _no_client, Chance(Random(0)), ())
         self.pool.build([_config(context) for context in contexts])
         for cluster in self.pool:
             cluster.update(UP)

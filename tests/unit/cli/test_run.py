@@ -19,7 +19,10 @@ from controller.cli import run as command
 from controller.sandbox.apiserver import ApiServer, kubeconfig, serve
 from controller.settings import Settings
 
-VARIABLES = ("WATCH_NAMESPACE", "OPERATOR_NAMESPACE", "K8SSANDRA_CONTROL_PLANE", "REQUEUE_DEFAULT_DELAY", "KUBECONFIG")
+VARIABLES = (
+    *("WATCH_NAMESPACE", "K8SSANDRA_CONTROL_PLANE", "KUBECONFIG", "HOT_RELOAD", "RENEW_TOKENS"),
+    *("OPERATOR_NAMESPACE", "REQUEUE_DEFAULT_DELAY"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -60,15 +63,15 @@ def test_defaults(parsed: Callable[..., Settings]) -> None:
 def test_flags_are_settings(parsed: Callable[..., Settings]) -> None:
     settings = parsed(
         *("--kubeconfig", "/a", "--context", "b", "--watch-namespace", "one", "--watch-namespace", "two"),
-        *("--operator-namespace", "three", "--metrics-bind-address", "127.0.0.1:1", "--log-format", "console"),
+        *("--metrics-bind-address", "127.0.0.1:1", "--log-format", "console"),
         *("--health-probe-bind-address", "0", "--log-level", "debug", "--workers", "7"),
         *("--allow-proxy", "http://proxy:3128", "--allow-server-cidr", "169.254.0.0/16"),
+        *("--hot-reload", "--renew-tokens"),
     )
     assert settings == Settings(
         kubeconfig="/a",
         context="b",
         watch_namespaces=("one", "two"),
-        operator_namespace="three",
         metrics_address="127.0.0.1:1",
         health_address="",
         log_format="console",
@@ -76,6 +79,8 @@ def test_flags_are_settings(parsed: Callable[..., Settings]) -> None:
         workers=7,
         allow_proxy=("http://proxy:3128",),
         allow_server_cidr=("169.254.0.0/16",),
+        hot_reload=True,
+        renew_tokens=True,
     )
 
 
@@ -87,8 +92,14 @@ def test_watch_namespace_comes_from_the_environment(
 
 
 def test_the_flag_wins_over_the_environment(parsed: Callable[..., Settings]) -> None:
-    settings = parsed("--watch-namespace", "flag", WATCH_NAMESPACE="a", OPERATOR_NAMESPACE="here")
-    assert (settings.watch_namespaces, settings.operator_namespace) == (("flag",), "here")
+    assert parsed("--watch-namespace", "flag", WATCH_NAMESPACE="a").watch_namespaces == ("flag",)
+
+
+def test_what_is_off_by_default_can_be_switched_on_by_the_environment(parsed: Callable[..., Settings]) -> None:
+    settings = parsed(HOT_RELOAD="true", RENEW_TOKENS="1")
+    assert (settings.hot_reload, settings.renew_tokens) == (True, True)
+    settings = parsed(HOT_RELOAD="false", RENEW_TOKENS="")
+    assert (settings.hot_reload, settings.renew_tokens) == (False, False)
 
 
 @pytest.mark.parametrize(("value", "is_one"), [("true", True), ("True", False), ("false", False), ("", False)])

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from controller.engine.chance import Chance
 from controller.fleet.cluster import Cluster
 from controller.fleet.pool import Pool
 from controller.fleet.state import Reason
@@ -28,7 +29,9 @@ async def pool_of(*configs: Object) -> Pool:
     def no_client(_: StaticCredentials, context: str) -> Any:
         raise AssertionError("the pool connects to nothing by itself")
 
-    made = Pool(Cluster("", [], (), Random(0)), lambda c: Cluster(c, [], (), Random(0)), no_client, Random(0), ())
+    made = Pool(
+        Cluster("", [], (), Random(0)), lambda c: Cluster(c, [], (), Random(0)), no_client, Chance(Random(0)), ()
+    )
     assert not made.built
     made.build(configs)
     return made

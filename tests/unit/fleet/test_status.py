@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from controller.engine.chance import Chance
 from controller.engine.events import Reference
 from controller.engine.worker import Done, Item
 from controller.fleet.cache import WatchSpec
@@ -41,7 +42,7 @@ class Bench:
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
         self.recorder = Recorder()
-        self.pool = Pool(fleet.local, self._cluster, fleet.make_client, fleet.rng, ())
+        self.pool = Pool(fleet.local, self._cluster, fleet.make_client, Chance(fleet.rng), ())
         self.status = ClientConfigStatus(self.pool, self.recorder, FixedClock())  # type: ignore[arg-type]
 
     def _cluster(self, context: str) -> Cluster:
