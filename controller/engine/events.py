@@ -34,6 +34,8 @@ REMEMBERED: Final = 4096  # events that may be counted up
 BURST: Final = 25  # events about one object at once, as client-go
 REFILL: Final = 300.0  # s until one more may be sent about it, as client-go
 TRIES: Final = 3
+SENT_AT_ONCE: Final = 25  # events after a rest; what a fleet says while it converges goes out after the work itself
+SENT_PER_SECOND: Final = 10.0
 
 EventType: TypeAlias = Literal["Normal", "Warning"]
 
@@ -80,13 +82,24 @@ class _Bucket(msgspec.Struct):
     tokens: float
     at: float  # loop time
 
+    def fill(self, now: float, burst: float, rate: float) -> None:
+        self.tokens = min(burst, self.tokens + (now - self.at) * rate)
+        self.at = now
+
+    def take(self, now: float, burst: float, rate: float) -> float:
+        """Take a token, perhaps of the future; returns the seconds until it is there."""
+        self.fill(now, burst, rate)
+        self.tokens -= 1
+        return max(0.0, -self.tokens / rate)
+
 
 class EventRecorder:
     """Records events in the background.
 
     ``record`` never waits and never raises; ``run`` sends, and has to run for anything to be sent. The same event
-    again raises the count of the first. What exceeds the rate of its object, the queue, or three tries is dropped
-    and counted in ``dropped``: events tell people, nothing may depend on them.
+    again raises the count of the first. Warnings go first, and all go at a rate that takes nothing from the writes
+    they tell of. What exceeds the rate of its object, the queue, or three tries is dropped and counted in
+    ``dropped``: events tell people, nothing may depend on them.
     """
 
     def __init__(
@@ -133,12 +146,16 @@ class EventRecorder:
         await self._idle.wait()
 
     async def run(self) -> NoReturn:
-        """Send events, oldest first, until cancelled."""
+        """Send events, of a kind the oldest first, until cancelled."""
+        loop = asyncio.get_running_loop()
+        await self._arrived.wait()
+        pace = _Bucket(SENT_AT_ONCE, loop.time())
         while True:
             await self._arrived.wait()
             while self._pending:
-                event, count = self._pending.popitem(last=False)
-                await self._deliver(event, count)
+                await asyncio.sleep(pace.take(loop.time(), SENT_AT_ONCE, SENT_PER_SECOND))
+                event = next((each for each in self._pending if each.type == "Warning"), next(iter(self._pending)))
+                await self._deliver(event, self._pending.pop(event))
             self._arrived.clear()
             self._idle.set()
 
@@ -149,8 +166,7 @@ class EventRecorder:
             bucket = self._buckets[about] = _Bucket(BURST, now)
             if len(self._buckets) > REMEMBERED:
                 self._buckets.popitem(last=False)
-        bucket.tokens = min(BURST, bucket.tokens + (now - bucket.at) / REFILL)
-        bucket.at = now
+        bucket.fill(now, BURST, 1 / REFILL)
         if bucket.tokens < 1:
             return False
         bucket.tokens -= 1

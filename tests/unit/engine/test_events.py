@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from controller.engine.events import EventRecorder, Reference
+from controller.engine.events import SENT_AT_ONCE, SENT_PER_SECOND, EventRecorder, Reference
 from controller.kube import errors
 from controller.kube.objects import Object, parse
 
@@ -254,3 +254,14 @@ async def test_recording_never_waits_for_a_server_that_hangs() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_flood_of_events_goes_out_slowly_and_warnings_go_first(server: Server, recorder: EventRecorder) -> None:
+    for number in range(45):
+        about = msgspec.structs.replace(ABOUT, uid=f"uid-{number}")
+        recorder.record(about, "Normal", "Fine", "all is well")
+    recorder.record(ABOUT, "Warning", "Broken", "something is wrong")
+    started = asyncio.get_running_loop().time()
+    await recorder.idle()
+    assert asyncio.get_running_loop().time() - started == pytest.approx((46 - SENT_AT_ONCE) / SENT_PER_SECOND)
+    assert [event["reason"] for event in server.created] == ["Broken"] + ["Fine"] * 45
