@@ -6,8 +6,10 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Final, TypeAlias
+from weakref import WeakValueDictionary
 
 import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -123,7 +125,8 @@ class _Flight(msgspec.Struct):
 class Resolver(AbstractResolver):
     """Host names of one cluster, resolved beside the loop's own thread pool, which one dead DNS would starve.
 
-    At most one thread, alive only while a lookup runs, and nothing waits for it at exit. Each ``resolve`` asks anew
+    For all connections to the cluster, one after the other and side by side: at most one thread, alive only while a
+    lookup runs, and nothing waits for it at exit. Each ``resolve`` asks anew
     (so ``use_dns_cache=False`` in the connector) and waits at most ``deadline`` seconds; after that, or when the
     lookup fails, the last good addresses serve. Every address returned has passed ``policy``.
 
@@ -163,8 +166,7 @@ class Resolver(AbstractResolver):
         return [_result(host, port, address) for address in self._allowed(host, addresses)]
 
     async def close(self) -> None:
-        """A lookup under way ends on its own; its answer is dropped."""
-        self._good.clear()
+        """Nothing to close: other connections may use it, and a lookup under way ends on its own."""
 
     def _allowed(self, host: str, addresses: list[str]) -> list[str]:
         if self._policy is None:
@@ -220,6 +222,34 @@ class Resolver(AbstractResolver):
         except (UnicodeError, ValueError) as error:  # a name that cannot be a name
             return OSError(type(error).__name__)
         return list(dict.fromkeys(_literal(info[4]) for info in infos))
+
+
+class Resolvers:
+    """A ``Resolver`` for each host name, the same one for all who connect to it; gone with the last of them.
+
+    A connection to a cluster is made anew whenever it is tried anew. Had each a resolver of its own, and a dead DNS
+    hung for longer than the tries are apart, the threads would pile up.
+    """
+
+    def __init__(
+        self,
+        policy: AddressPolicy | None = None,
+        *,
+        deadline: float = RESOLVE_DEADLINE,
+        lookup: Lookup = socket.getaddrinfo,
+    ) -> None:
+        self._make = partial(Resolver, policy, deadline=deadline, lookup=lookup)
+        self._by_host: WeakValueDictionary[str, Resolver] = WeakValueDictionary()
+
+    def __len__(self) -> int:
+        return len(self._by_host)
+
+    def of(self, host: str) -> Resolver:
+        """The resolver of those who connect to ``host``; alive while somebody has it or a lookup runs."""
+        found = self._by_host.get(host)
+        if found is None:
+            found = self._by_host[host] = self._make()
+        return found
 
 
 def _literal(sockaddr: tuple[Any, ...]) -> str:

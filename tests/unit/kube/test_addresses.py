@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.kube.addresses import AddressPolicy, Resolver, policy
+from controller.kube.addresses import AddressPolicy, Resolver, Resolvers, policy
 from controller.kube.errors import AddressNotAllowed, NameResolutionFailed
 
 REFUSED = [
@@ -97,6 +101,8 @@ class Names:
         self.answers: dict[str, list[str]] = {"api.example": ["10.0.0.1"]}
         self.asked: list[str] = []
         self.threads: set[threading.Thread] = set()
+        self.dead: set[str] = set()  # these hang although the gate is open
+        self.end = threading.Event()
         self.gate = threading.Event()
         self.gate.set()
 
@@ -104,6 +110,8 @@ class Names:
         self.asked.append(host)
         self.threads.add(threading.current_thread())
         self.gate.wait(30)
+        if host in self.dead:
+            self.end.wait(30)
         if host not in self.answers:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [(0, 0, 0, "", (ip, 0) if "." in ip else (ip, 0, 0, 0)) for ip in self.answers[host]]
@@ -113,6 +121,7 @@ class Names:
 def names() -> Iterator[Names]:
     names = Names()
     yield names
+    names.end.set()
     names.gate.set()
     for thread in names.threads:
         thread.join(5)
@@ -226,6 +235,87 @@ async def test_one_who_gives_up_does_not_take_the_lookup_from_the_others(names: 
     one.cancel()
     names.gate.set()
     assert await other == ["10.0.0.1"]
+
+
+async def test_with_49_of_50_names_hanging_the_50th_resolves(names: Names) -> None:
+    resolvers = Resolvers(lookup=names.lookup)
+    hosts = [f"c{number}.example" for number in range(50)]
+    names.answers = {host: ["10.0.0.1"] for host in hosts}
+    names.dead = set(hosts[:49])
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    kept = [resolvers.of(host) for host in hosts]
+    dead = [asyncio.ensure_future(resolve(*pair)) for pair in zip(kept[:49], hosts[:49], strict=True)]
+    assert await resolve(kept[49], hosts[49]) == ["10.0.0.1"]
+    assert loop.time() - started < 1.0
+    outcomes = await asyncio.gather(*dead, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [NameResolutionFailed] * 49
+    assert 2.0 <= loop.time() - started < 3.0
+    assert len(names.threads) == 50
+
+
+async def test_connections_that_are_made_anew_share_a_lookup_that_hangs(names: Names) -> None:
+    names.dead = {"api.example"}
+    resolvers = Resolvers(lookup=names.lookup, deadline=0.02)
+    for _ in range(5):
+        with pytest.raises(NameResolutionFailed):
+            await resolve(resolvers.of("api.example"))
+        gc.collect()
+    assert names.asked == ["api.example"]
+    assert len(names.threads) == 1
+
+
+async def test_the_last_good_address_outlives_the_connection_that_asked_for_it(names: Names) -> None:
+    resolvers = Resolvers(lookup=names.lookup)
+    present = resolvers.of("api.example")
+    await resolve(present)
+    await present.close()
+    names.answers.clear()
+    assert await resolve(resolvers.of("api.example")) == ["10.0.0.1"]
+
+
+async def test_a_resolver_is_gone_with_the_last_who_uses_it(names: Names) -> None:
+    resolvers = Resolvers(lookup=names.lookup)
+    present = resolvers.of("api.example")
+    await resolve(present)
+    del present
+    gc.collect()
+    assert len(resolvers) == 0
+
+
+def test_a_process_that_ends_waits_for_no_name() -> None:
+    """Five names hang for ever; the transports are closed and the process ends at once, with a clean exit."""
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-W", "error", "-c", HANGING], check=True, timeout=30, stderr=subprocess.STDOUT)
+    assert time.monotonic() - started < 10  # s; most of it is starting Python
+
+
+HANGING = """
+import asyncio, threading
+from controller.kube.access import Access
+from controller.kube.addresses import Resolver
+from controller.kube.aiohttp_transport import AiohttpTransport
+from controller.kube.credentials import StaticCredentials
+from controller.kube.errors import ConnectionLost
+from controller.kube.transport import Request
+from tests.unit.kube.https import authority
+
+def hang(*_, **__):
+    threading.Event().wait()
+
+async def main():
+    access = Access(server="https://api.example:6443", certificate_authority=authority().cert_pem.bytes(), token="t")
+    made = [AiohttpTransport(StaticCredentials(access), resolver=Resolver(lookup=hang)) for _ in range(5)]
+    calls = [asyncio.ensure_future(one.request(Request(method="GET", path="/version"))) for one in made]
+    while threading.active_count() < 6:
+        await asyncio.sleep(0.01)
+    for one in made:
+        await one.close()
+    outcomes = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 5)
+    assert all(isinstance(outcome, ConnectionLost) for outcome in outcomes), outcomes
+
+asyncio.run(main())
+"""
 
 
 # ── in aiohttp ──────────────────────────────────────────────────────────────────────────────────────

@@ -4,14 +4,14 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from controller.kube import aiohttp_transport, errors
+from controller.kube import aiohttp_connector, aiohttp_response, errors
 from controller.kube.access import Access
 from controller.kube.addresses import AddressPolicy, Resolver, policy
 from controller.kube.aiohttp_transport import AiohttpTransport
@@ -180,7 +180,7 @@ async def test_a_server_that_answers_byte_by_byte_meets_the_deadline(connect: An
 
 @pytest.mark.parametrize("declared", [True, False])
 async def test_a_body_over_the_cap_is_given_up(connect: Any, monkeypatch: pytest.MonkeyPatch, declared: bool) -> None:
-    monkeypatch.setattr(aiohttp_transport, "BODY_CAP", 100_000)
+    monkeypatch.setattr(aiohttp_response, "BODY_CAP", 100_000)
 
     async def flood(received: Received, writer: Writer) -> None:
         await head(writer, 200, ("Content-Length", str(10**9)) if declared else CHUNKED)
@@ -205,7 +205,7 @@ async def test_a_compressed_answer_is_refused(connect: Any, streaming: bool) -> 
 
 
 async def test_a_line_over_the_cap_ends_the_stream(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aiohttp_transport, "LINE_CAP", 100_000)
+    monkeypatch.setattr(aiohttp_response, "LINE_CAP", 100_000)
 
     async def endless_line(received: Received, writer: Writer) -> None:
         await head(writer, 200, CHUNKED)
@@ -509,14 +509,55 @@ async def test_a_refused_connection_is_named(connect: Any) -> None:
             await connect(access).request(GET)
 
 
-async def test_a_handshake_that_hangs_is_given_up(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aiohttp_transport, "CONNECT_DEADLINE", 0.2)
+async def test_a_handshake_that_hangs_is_given_up_after_3_seconds(connect: Any) -> None:
+    loop = asyncio.get_running_loop()
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen()
-        access = Access(server=f"https://127.0.0.1:{mute.getsockname()[1]}", certificate_authority=_pem(), token="abc")
-        with pytest.raises(errors.ConnectFailed, match=r"no connection within 0\.2 s"):
-            await connect(access).request(GET)
+        started = loop.time()
+        with pytest.raises(errors.ConnectFailed, match="no connection within 3 s"):
+            await connect(_access_at(mute)).request(GET)
+        assert loop.time() - started == pytest.approx(3.0, abs=0.5)
+
+
+async def test_packets_that_vanish_are_given_up_on_after_3_seconds(connect: Any) -> None:
+    """The queue of the listening socket is full, so that not even SYN is answered, as in a black hole."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as deaf, ExitStack() as crowd:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for _ in range(3):
+            waiting = crowd.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        transport = connect(_access_at(deaf))
+        started = loop.time()
+        attempts = [transport.request(GET), transport.stream(GET, silence=90)]
+        outcomes = await asyncio.gather(*attempts, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [errors.ConnectFailed] * 2
+        assert loop.time() - started == pytest.approx(3.0, abs=0.5)
+
+
+async def test_a_name_with_many_addresses_does_not_take_many_deadlines(
+    connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aiohttp_connector, "CONNECT_DEADLINE", 1.0)
+    monkeypatch.setattr(aiohttp_connector, "RESOLVE_DEADLINE", 0.5)
+    loop = asyncio.get_running_loop()
+    with socket.socket() as mute:
+        mute.bind(("0.0.0.0", 0))
+        mute.listen()
+        addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{n}", 0)) for n in range(1, 9)]
+        access = _access_at(mute, host="api.example")
+        transport = connect(access, resolver=Resolver(lookup=lambda *_, **__: addresses))
+        started = loop.time()
+        with pytest.raises(errors.ConnectFailed):
+            await transport.request(GET)
+        assert loop.time() - started == pytest.approx(1.5, abs=0.5)
+
+
+def _access_at(sock: socket.socket, host: str = "127.0.0.1") -> Access:
+    return Access(server=f"https://{host}:{sock.getsockname()[1]}", certificate_authority=_pem(), token="abc")
 
 
 async def test_sockets_notice_a_peer_that_vanished(server_sockets: list[socket.socket]) -> None:
@@ -536,13 +577,13 @@ async def test_sockets_notice_a_peer_that_vanished(server_sockets: list[socket.s
 async def server_sockets(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[socket.socket]]:
     """The sockets of a transport after one request."""
     made: list[socket.socket] = []
-    original = AiohttpTransport._socket
+    original = aiohttp_connector._socket
 
-    def spy(self: AiohttpTransport, addr_info: aiohttp.AddrInfoType) -> socket.socket:
-        made.append(original(self, addr_info))
+    def spy(check: Any, addr_info: aiohttp.AddrInfoType) -> socket.socket:
+        made.append(original(check, addr_info))
         return made[-1]
 
-    monkeypatch.setattr(AiohttpTransport, "_socket", spy)
+    monkeypatch.setattr(aiohttp_connector, "_socket", spy)
     async with https(ok) as server:
         transport = AiohttpTransport(StaticCredentials(server.access()))
         await transport.request(GET)
