@@ -244,7 +244,7 @@ DATACENTERS: Final[dict[str, set[str]]] = {
     "secrets": READ | {"create", "update", "delete"},  # copies are replaced whole
 }
 CONTROL_PLANE: Final[dict[str, set[str]]] = {
-    "clientconfigs.config.k8ssandra.io": READ,
+    "clientconfigs.config.k8ssandra.io": READ | {"patch"},  # the annotation that pins a cluster
     "clientconfigs/status.config.k8ssandra.io": {"patch"},
     "k8ssandraclusters.k8ssandra.io": READ | {"patch"},
     "k8ssandraclusters/status.k8ssandra.io": {"patch"},
