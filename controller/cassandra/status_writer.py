@@ -16,6 +16,10 @@ from controller.kube.objects import Object
 from controller.kube.projection import Projection
 
 PATIENCE: Final = 0.5  # s for which other words about the same state wait: mostly for a change that has to be written
+PROMPT: Final = 0.025  # s that a write may take before what is only progress begins to be bundled
+BUNDLED: Final = 2.0  # s for which progress waits at most, while the API server is that busy
+_STEEPNESS: Final = 40.0  # s of waiting for a second that writes take beyond PROMPT
+_WEIGHT: Final = 0.2  # of the newest write in the average
 
 
 class StatusWriter:
@@ -25,13 +29,15 @@ class StatusWriter:
         self._local = local
         self._clock = clock
         self._projection = Projection()
-        self._since: dict[str, float] = {}  # by UID: the loop time since when other words wait
+        self._since: dict[str, float] = {}  # by UID: the loop time since when something waits
+        self._takes = 0.0  # s that a write takes, on average
 
     async def write(self, found: Object, status: Status, *, patient: bool = False) -> float:
         """Write ``status`` if it differs from the live one.
 
         Returns 0 when nothing is left to be written. ``patient``: nothing is wrong, so other words about the same state
-        wait, ``PATIENCE`` at most; then the seconds are returned after which to come again.
+        wait a little, and so does the progress of a datacenter while the API server is busy; then the seconds are
+        returned after which to come again.
         """
         live = _mapping(found.decode(dict).get("status"))
         desired = self._desired(live, status)
@@ -41,7 +47,8 @@ class StatusWriter:
         if not patch:
             self._since.pop(uid, None)
             return 0.0
-        if patient and _only_words(patch, live) and (left := self._patience(uid)) > 0:
+        now = asyncio.get_running_loop().time()
+        if patient and (left := self._since.setdefault(uid, now) + self._patience(patch, live) - now) > 0:
             return left
         self._since.pop(uid, None)
         merge = Merge(K8SSANDRA_CLUSTERS, {"status": patch}, found, "status")
@@ -49,6 +56,7 @@ class StatusWriter:
             written = await perform(merge, self._local.client, self._local.cache, lambda _: False)
         except (ObserveAgain, errors.NotFound):
             return 0.0  # replaced or gone: its event starts the next pass
+        self._takes += _WEIGHT * (asyncio.get_running_loop().time() - now - self._takes)
         assert written is not None
         self._projection.learn(desired, _mapping(written.decode(dict).get("status")))
         return 0.0
@@ -57,9 +65,14 @@ class StatusWriter:
         """The object is gone."""
         self._since.pop(uid, None)
 
-    def _patience(self, uid: str) -> float:
-        now = asyncio.get_running_loop().time()
-        return self._since.setdefault(uid, now) + PATIENCE - now
+    def _patience(self, patch: dict[str, Any], live: dict[str, Any]) -> float:
+        """Seconds that a change may wait: none when a condition turns, or another specification is spoken of."""
+        if not patch.keys() <= {"conditions", "datacenters"}:
+            return 0.0
+        if "conditions" in patch and _told(patch["conditions"]) != _told(live.get("conditions")):
+            return 0.0
+        busy = min(BUNDLED, max(0.0, self._takes - PROMPT) * _STEEPNESS)
+        return busy if "datacenters" in patch else max(PATIENCE, busy)
 
     def _desired(self, live: dict[str, Any], status: Status) -> dict[str, Any]:
         wanted_types = {condition.type for condition in status.conditions}
@@ -85,11 +98,6 @@ class StatusWriter:
 def _passing(kind: str) -> bool:
     """Whether a condition of ours goes when it is not said any more."""
     return kind == UNSUPPORTED or kind.startswith(DATACENTER_READY)
-
-
-def _only_words(patch: dict[str, Any], live: dict[str, Any]) -> bool:
-    """Whether reasons and messages of conditions are all that would change."""
-    return patch.keys() == {"conditions"} and _told(patch["conditions"]) == _told(live.get("conditions"))
 
 
 def _told(entries: Any) -> list[tuple[Any, ...]] | None:

@@ -34,8 +34,8 @@ REMEMBERED: Final = 4096  # events that may be counted up
 BURST: Final = 25  # events about one object at once, as client-go
 REFILL: Final = 300.0  # s until one more may be sent about it, as client-go
 TRIES: Final = 3
-SENT_AT_ONCE: Final = 25  # events after a rest; what a fleet says while it converges goes out after the work itself
-SENT_PER_SECOND: Final = 10.0
+SENT_AT_ONCE: Final = 10  # events after a rest, as client-go; what a fleet says does not hold up what it does
+SENT_PER_SECOND: Final = 5.0
 
 EventType: TypeAlias = Literal["Normal", "Warning"]
 

@@ -42,9 +42,10 @@ def _die_with_parent() -> None:
 class Process:
     """A command that may be started, paused and ended again and again; its output goes to ``log``."""
 
-    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
+    def __init__(self, name: str, command: Sequence[str], log: Path, **environment: str) -> None:
         self.name = name
         self.log = log
+        self._environment = environment
         self._command = list(command)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -64,6 +65,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                env={**os.environ, **self._environment},
                 start_new_session=True,  # a Ctrl-C in the terminal is for us; we end it in our own order
                 preexec_fn=_die_with_parent,
             )

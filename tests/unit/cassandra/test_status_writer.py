@@ -11,14 +11,14 @@ import pytest
 
 from controller.cassandra.plan.model import Status
 from controller.cassandra.resources import K8SSANDRA_CLUSTERS
-from controller.cassandra.status_writer import PATIENCE, StatusWriter
+from controller.cassandra.status_writer import BUNDLED, PATIENCE, StatusWriter
 from controller.cassandra.watches import LOCAL_WATCHES
 from controller.definitions import definitions
 from controller.fleet.cluster import Cluster
 from controller.kube.client import Client
 from controller.kube.conditions import Condition
 from controller.kube.objects import Object
-from controller.sandbox.apiserver import ApiServer, InProcessTransport
+from controller.sandbox.apiserver import ApiServer, Fault, InProcessTransport
 from controller.sandbox.crds import published_crds
 from tests.unit.cassandra.samples import manifest
 
@@ -202,3 +202,24 @@ async def test_words_about_something_wrong_do_not_wait(ours: Bench) -> None:
     await ours.write(status())
     words = tuple(msgspec.structs.replace(each, message="other words") for each in status().conditions)
     assert await ours.write(status(conditions=words))
+
+
+def progress() -> Status:
+    return status(datacenters={"dc1": {"contextName": "kind-dc1", "cassandra": {"observedGeneration": 2}}})
+
+
+async def test_progress_is_shown_at_once_while_the_server_is_prompt(ours: Bench) -> None:
+    await ours.write(status())
+    assert await ours.writer.write(await ours.found(), progress(), patient=True) == 0.0
+    assert (await ours.live())["datacenters"] == progress().datacenters
+
+
+@pytest.mark.looptime
+async def test_progress_is_bundled_while_the_server_is_busy_and_a_turn_is_not(ours: Bench) -> None:
+    ours.server.faults.add(Fault(verb="patch", delay=1.0, times=None))
+    await ours.write(status())
+    found = await ours.found()
+    assert 1.0 < await ours.writer.write(found, progress(), patient=True) <= BUNDLED
+    turned = (Condition(type="Ready", status="False", reason="Broken"),)
+    assert await ours.writer.write(found, status(conditions=turned), patient=True) == 0.0
+    assert (await ours.live())["conditions"][0]["status"] == "False"
