@@ -27,6 +27,7 @@ from controller.engine.worker import Done, Item, Result, Workers
 from controller.fleet.breaker import Guard
 from controller.fleet.cache import WatchSpec
 from controller.fleet.cluster import Cluster
+from controller.fleet.limits import say_if_too_low
 from controller.fleet.member import Member
 from controller.fleet.metrics import FleetCollector
 from controller.fleet.pool import Moves, Pool
@@ -188,6 +189,9 @@ class Controller:
         """Begin and end the tasks of remote clusters; nothing here waits for any of them."""
         for member in moves.ended:
             self._end(member)
+        if moves.begun:
+            watches = len(_remote_watches()) * max(len(self.settings.watch_namespaces), 1)
+            say_if_too_low(sum(member.cluster is not None for member in self.pool.members()), watches)
         for member in moves.begun:
             assert self._remotes is not None
             self._remotes.start_soon(self._run_remote, member, name=f"remote {member.context}")

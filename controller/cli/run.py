@@ -11,9 +11,11 @@ from typing import Any
 import anyio
 import click
 import structlog
+from yarl import URL
 
 from controller.cli.failures import first
-from controller.kube.addresses import AddressPolicy, Resolver
+from controller.fleet.limits import raise_open_files
+from controller.kube.addresses import AddressPolicy, Resolvers
 from controller.kube.addresses import policy as address_policy
 from controller.kube.aiohttp_transport import AiohttpTransport
 from controller.kube.credentials import Credentials
@@ -152,6 +154,7 @@ async def _run(settings: Settings) -> None:
         server=credentials.access.server,
         namespaces=list(settings.watch_namespaces) or "all",
         workers=settings.workers,
+        open_files=raise_open_files(),
     )
     controller = Controller(settings, credentials, transports(policy), rng=SystemRandom())
     calm_collector()
@@ -174,12 +177,15 @@ def calm_collector() -> None:
 
 
 def transports(policy: AddressPolicy) -> MakeTransport:
-    """Connections with aiohttp; those to remote clusters are judged by ``policy``."""
+    """Connections with aiohttp; those to remote clusters are judged by ``policy``, and share a resolver by host."""
+    resolvers = Resolvers(policy)
 
     def make(credentials: Credentials, *, remote: bool) -> AiohttpTransport:
         if not remote:
             return AiohttpTransport(credentials)
-        return AiohttpTransport(credentials, policy=policy, resolver=Resolver(policy))
+        access = credentials.access
+        host = URL(access.proxy or access.server).host or ""
+        return AiohttpTransport(credentials, policy=policy, resolver=resolvers.of(host))
 
     return make
 

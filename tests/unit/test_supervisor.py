@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 
 from controller.definitions import definitions
 from controller.engine.clock import Clock
 from controller.engine.worker import Item
+from controller.fleet import limits
 from controller.fleet.status import KIND
 from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube.access import Access
@@ -326,3 +328,15 @@ async def test_a_restart_that_is_required_is_counted(fleet: Fleet) -> None:
     await run.until("late", "RestartRequired")
     await fleet.delete(CLIENT_CONFIGS, "west")
     await eventually(lambda: run.metric("client_configs_restart_required") == 2.0, "both are counted")
+
+
+async def test_too_few_open_files_for_the_clusters_are_said_at_start(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "open_files", lambda: 100)
+    await two_members(fleet)
+    with capture_logs() as said:
+        await running(fleet)
+    [warning] = [entry for entry in said if entry["event"].startswith("the limit of open files is too low")]
+    assert (warning["limit"], warning["client_configs"]) == (100, 2)
+    assert warning["needed"] > 100

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import socket
 import threading
@@ -11,14 +12,19 @@ from pathlib import Path
 
 import pytest
 import structlog
+import trustme
 import yaml
 from click.testing import CliRunner, Result
 
 from controller.__main__ import main
 from controller.cli import run as command
+from controller.kube.access import Access
+from controller.kube.addresses import AddressPolicy
+from controller.kube.credentials import StaticCredentials
 from controller.sandbox.apiserver import ApiServer, kubeconfig, serve
 from controller.settings import Settings
 
+AUTHORITY = trustme.CA()
 VARIABLES = (
     *("WATCH_NAMESPACE", "K8SSANDRA_CONTROL_PLANE", "KUBECONFIG", "HOT_RELOAD", "RENEW_TOKENS"),
     *("OPERATOR_NAMESPACE", "REQUEUE_DEFAULT_DELAY"),
@@ -179,6 +185,32 @@ def test_a_signal_ends_the_run(own_kubeconfig: Path, number: signal.Signals, mon
     events = [json.loads(line)["event"] for line in result.stderr.splitlines()]
     assert events[0] == "starting"
     assert events[-2:] == ["stopping", "stopped"]
+
+
+def test_a_run_raises_the_limit_of_open_files(own_kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1] - 1, before[1]))
+    try:
+
+        async def at_once() -> None:
+            return
+
+        monkeypatch.setattr(command, "until_signal", at_once)
+        result = invoke("--kubeconfig", str(own_kubeconfig), *ANYWHERE)
+        assert json.loads(result.stderr.splitlines()[0])["open_files"] == before[1]
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == before[1]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def test_connections_to_a_host_share_what_resolves_its_name() -> None:
+    make = command.transports(AddressPolicy())
+    first, second, other = (
+        make(StaticCredentials(Access(server=server, certificate_authority=AUTHORITY.cert_pem.bytes())), remote=True)
+        for server in ("https://a.example:6443", "https://a.example/cluster/2", "https://b.example:6443")
+    )
+    assert first._resolver is second._resolver  # type: ignore[attr-defined]
+    assert first._resolver is not other._resolver  # type: ignore[attr-defined]
 
 
 ANYWHERE = ("--metrics-bind-address", "127.0.0.1:0", "--health-probe-bind-address", "127.0.0.1:0")
