@@ -86,7 +86,7 @@ def load(data: bytes, context: str, *, allow_proxy: Sequence[str] = ()) -> Acces
         root = strict_yaml.parse(data)
     except strict_yaml.YAMLError as error:
         raise KubeconfigError(Reason.MALFORMED, "", f"the kubeconfig is {_as_predicate(str(error))}") from None
-    if not isinstance(root, dict):
+    if not isinstance(root, dict) or not root:
         raise _malformed("", "the kubeconfig must be a mapping with clusters, contexts and users")
     for field, only in (("apiVersion", "v1"), ("kind", "Config")):
         if root.get(field) not in (None, "", only):

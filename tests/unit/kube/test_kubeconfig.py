@@ -156,6 +156,7 @@ CA_FIELD = "clusters[0].cluster.certificate-authority-data"
         b"null",
         b"text",
         b"[]",
+        b"{}",
         b"{}: x",
         b"a: b: c",
         b"{",
@@ -178,10 +179,6 @@ CA_FIELD = "clusters[0].cluster.certificate-authority-data"
 def test_what_is_not_plain_yaml_is_malformed(data: bytes) -> None:
     error = refusal(data)
     assert (error.reason, error.field) == (Reason.MALFORMED, "")
-
-
-def test_an_empty_mapping_has_no_context() -> None:
-    assert refusal(b"{}").reason is Reason.CONTEXT_NOT_FOUND
 
 
 def test_what_is_not_yaml_is_named_by_line_and_column_without_its_text() -> None:

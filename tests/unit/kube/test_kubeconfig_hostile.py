@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +15,8 @@ from hypothesis import strategies as st
 
 from controller.kube import kubeconfig
 from controller.kube.kubeconfig import KubeconfigError, Reason
+from tests.hardening.traps import armed
 from tests.unit.kube.kubeconfigs import CONTEXT, b64, document, dump, with_certificate
-
-SPRUNG: list[tuple[str, Any]] = []
-_armed = False
-_TRAPPED = {
-    *("open", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "subprocess.Popen"),
-    *("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "tempfile.mkstemp"),
-    *("urllib.Request", "pickle.find_class", "ctypes.dlopen", "exec", "compile"),
-}
-
-
-def _trap(event: str, args: tuple[Any, ...]) -> None:
-    if _armed and event in _TRAPPED:
-        SPRUNG.append((event, args))
-
-
-sys.addaudithook(_trap)  # for the whole process, since none can be removed: it sleeps until armed
-
-
-@contextmanager
-def armed() -> Iterator[list[tuple[str, Any]]]:
-    """What happened meanwhile: processes, files, names, connections."""
-    global _armed
-    SPRUNG.clear()
-    _armed = True
-    try:
-        yield SPRUNG
-    finally:
-        _armed = False
 
 
 def refusal(data: bytes) -> KubeconfigError:
