@@ -1,0 +1,64 @@
+"""``python -m tests.remotes [names…] [--quick] [--json FILE]``: measured results beside the goals."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+import traceback
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from tests.bench import report
+from tests.bench.report import Figure
+from tests.remotes import outages, starting
+
+
+class Measure(Protocol):
+    """One group of figures."""
+
+    def __call__(self, *, quick: bool) -> Coroutine[Any, Any, list[Figure]]: ...
+
+
+MEASURES: Final[dict[str, Measure]] = {
+    "outages": outages.outages,
+    "start": starting.start,
+}
+
+
+def main() -> int:
+    """0 when every goal was met, 1 when one was missed, 2 when a figure could not be measured."""
+    parser = argparse.ArgumentParser(prog="make bench-remotes ARGS=", description=__doc__)
+    parser.add_argument(
+        "names", nargs="*", metavar="name", help=f"what to measure: {', '.join(MEASURES)} (default: all)"
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: a look, no measurement")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures, every round of them, to FILE")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(MEASURES):
+        parser.error(f"there is no figure {', '.join(sorted(unknown))}")
+    load = os.getloadavg()
+    figures: list[Figure] = []
+    failed = False
+    for name in options.names or list(MEASURES):
+        started = time.monotonic()
+        try:
+            figures += asyncio.run(MEASURES[name](quick=options.quick))
+        except Exception:
+            traceback.print_exc()  # the other figures are worth having
+            failed = True
+        print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    print(f"load of the machine before: {load[0]:.1f}, after: {os.getloadavg()[0]:.1f}")
+    report.show(figures)
+    if options.json is not None:
+        report.write(options.json, figures, load)
+    missed = [figure for figure in figures if figure.verdict == "missed"]
+    print(f"{len(missed)} of {sum(figure.goal is not None for figure in figures)} goals missed")
+    return 2 if failed else 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
