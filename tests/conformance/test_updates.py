@@ -112,6 +112,19 @@ async def test_an_update_of_the_status_with_an_old_resource_version_conflicts(ap
     refused(409, "Conflict", await api.replace(WIDGETS, {**before, "status": {"phase": "Up"}}, "status"))
 
 
+async def test_a_patch_of_the_status_ignores_another_uid(api: Api) -> None:
+    ok(await api.create(WIDGETS, widget("it")))
+    patch = {"metadata": {"uid": "00000000-0000-0000-0000-000000000000"}, "status": {"phase": "Ready"}}
+    assert ok(await api.patch(WIDGETS, "it", patch, subresource="status"))["status"]["phase"] == "Ready"
+
+
+async def test_a_patch_of_the_status_with_an_old_resource_version_conflicts(api: Api) -> None:
+    old = ok(await api.create(WIDGETS, widget("it")))["metadata"]["resourceVersion"]
+    ok(await api.patch(WIDGETS, "it", {"metadata": {"labels": {"a": "b"}}}))
+    patch = {"metadata": {"resourceVersion": old}, "status": {"phase": "Ready"}}
+    refused(409, "Conflict", await api.patch(WIDGETS, "it", patch, subresource="status"))
+
+
 async def test_get_of_the_status_gives_the_whole_object(api: Api) -> None:
     created = ok(await api.create(WIDGETS, widget()))
     assert ok(await api.get(WIDGETS, "it", "status")) == created
