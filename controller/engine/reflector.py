@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from random import Random
 from typing import Any, Final, NoReturn, Protocol
@@ -50,7 +50,8 @@ class Reflector:
     """Mirrors ``source`` into ``store``.
 
     ``lists`` bounds the lists under way in one cluster (a list is the peak of memory); it is never shared
-    between clusters. ``on_state`` is called synchronously with each new state, and must not raise.
+    between clusters. ``on_state`` is called synchronously with each new state, and must not raise. Before anything
+    is sent, ``available`` is awaited: who waits for a cluster to be back waits for it, not for a timer.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Reflector:
         rng: Random,
         lists: AbstractAsyncContextManager[Any, Any] | None = None,
         on_state: Callable[[State], None] | None = None,
+        available: Callable[[], Awaitable[object]] | None = None,
         marker_deadline: float = MARKER_DEADLINE,
         page_size: int = PAGE_SIZE,
         max_objects: int = MAX_OBJECTS,
@@ -69,6 +71,7 @@ class Reflector:
         self._source = source
         self._rng = rng
         self._lists = lists or nullcontext()
+        self._available = available
         self._progress = Progress(
             store,
             rng,
@@ -130,6 +133,8 @@ class Reflector:
                 progress.interrupted(loop.time())
 
     async def _carry_out(self, step: Step, loop: asyncio.AbstractEventLoop) -> None:
+        if self._available is not None and not isinstance(step, Pause):
+            await self._available()
         match step:
             case Pause(seconds):
                 await asyncio.sleep(seconds)

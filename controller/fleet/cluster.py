@@ -8,6 +8,7 @@ from functools import partial
 from random import Random
 from typing import Final
 
+import msgspec
 import structlog
 
 from controller.engine.reflector import Phase, Reflector, State
@@ -16,13 +17,25 @@ from controller.engine.store import Delta
 from controller.engine.supervise import RestartObserver, keep_running
 from controller.engine.worker import Item
 from controller.engine.workqueue import WorkQueue
+from controller.fleet import state as states
 from controller.fleet.cache import Cache, WatchSpec
 from controller.fleet.state import UNKNOWN, ClusterState, Reason
+from controller.kube import errors
 from controller.kube.client import Client
 from controller.kube.errors import ClusterUnavailable
 from controller.kube.resources import Resource
 
 LISTS_AT_ONCE: Final = 4  # of one cluster: decoding lists is the peak of memory and of loop lag
+
+_AWAY: Final = (
+    errors.ClusterUnavailable,
+    errors.ConnectFailed,
+    errors.ConnectionLost,
+    errors.DeadlineExceeded,
+    errors.NameResolutionFailed,
+    errors.TLSFailed,
+    errors.Unauthorized,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -31,10 +44,11 @@ CacheListener = Callable[["Cluster", Resource, list[Delta]], None]
 
 
 class Cluster:
-    """One cluster. ``context`` "" is the control plane.
+    """One cluster. ``context`` "" is the control plane; the first of ``specs`` is its main kind.
 
     Everybody reads ``state``, ``cache`` and ``client``; only the owner of the connection calls ``connect``,
-    ``disconnect``, ``update`` and ``answered``. The queue hands out nothing while the cluster is not usable.
+    ``disconnect``, ``update``, ``hold``, ``release``, ``relist`` and ``answered``. The queue hands out nothing, and no
+    watch begins, while the cluster is not ready.
     """
 
     def __init__(
@@ -51,6 +65,8 @@ class Cluster:
         self._state = UNKNOWN
         self._was_usable = asyncio.Event()
         self._client: Client | None = None
+        self._held = False
+        self._open = asyncio.Event()  # watches may begin
         self._answered_at: float | None = None
         self._state_listeners: list[StateListener] = []
         self._lists = asyncio.Semaphore(LISTS_AT_ONCE)
@@ -65,7 +81,9 @@ class Cluster:
                     metadata_only=spec.metadata_only,
                 )
                 changed = partial(self._watch_changed, spec.resource, namespace)
-                reflector = Reflector(source, store, rng=rng, lists=self._lists, on_state=changed)
+                reflector = Reflector(
+                    source, store, rng=rng, lists=self._lists, on_state=changed, available=self._open.wait
+                )
                 self.reflectors.append((spec.resource, reflector))
 
     def __repr__(self) -> str:
@@ -80,8 +98,14 @@ class Cluster:
     def client(self) -> Client:
         """The client of the present connection; raises ``ClusterUnavailable`` when there is none."""
         if self._client is None:
-            raise ClusterUnavailable(self.context, self._state.message or "not connected")
+            state = self._state
+            raise ClusterUnavailable(self.context, state.message or "not connected", since=state.since)
         return self._client
+
+    @property
+    def main_kind(self) -> Resource | None:
+        """The kind that the work in this cluster is mostly about; None when nothing is watched."""
+        return self.reflectors[0][0] if self.reflectors else None
 
     @property
     def answered_at(self) -> float | None:
@@ -101,40 +125,71 @@ class Cluster:
     def connect(self, client: Client) -> None:
         """Use ``client`` from now on; watches resume from where they were."""
         self._client = client
-        for _, reflector in self.reflectors:
-            reflector.reconnect()
+        self._regulate()
+        self._reconnect()
 
     def disconnect(self, state: ClusterState) -> None:
         """Have no client; ``state`` says why. Caches stay: a cluster that is away is not a cluster that is empty."""
         assert not state.usable
         self._client = None
         self.update(state)
-        for _, reflector in self.reflectors:
-            reflector.reconnect()
+        self._regulate()
+        self._reconnect()
 
     def answered(self) -> None:
         """Note that the server has answered just now."""
         self._answered_at = asyncio.get_running_loop().time()
 
+    def hold(self) -> None:
+        """Let no watch begin until ``release``: those that end together must not all try a server that is gone."""
+        self._held = True
+        self._regulate()
+
+    def release(self) -> None:
+        """Let watches begin again."""
+        self._held = False
+        self._regulate()
+
+    def relist(self, reason: str) -> None:
+        """List every kind again."""
+        for _, reflector in self.reflectors:
+            reflector.relist(reason)
+
     def update(self, state: ClusterState) -> None:
-        """Publish a state; the queue follows it, and watches that wait for a cluster that is back wait no longer."""
+        """Publish a state; the queue and the watches follow it.
+
+        Watches of a cluster that is back begin anew, from where they were: what was open may be dead without a sign.
+        """
         before = self._state
+        now = asyncio.get_running_loop().time()
+        state = msgspec.structs.replace(state, since=before.since if state.phase is before.phase else now)
         if state == before:
             return
         self._state = state
         if state.server_version and state.server_version != before.server_version:
             for _, reflector in self.reflectors:
                 reflector.forget_fallback()
+        self._regulate()
         if state.usable:
             self._was_usable.set()
-            if not before.usable:
-                for _, reflector in self.reflectors:
-                    if reflector.state.phase is Phase.FAILING:
-                        reflector.reconnect()
-                self.queue.resume()
-        else:
+            if not before.usable or state.phase is states.Phase.READY:
+                self._reconnect(only_failing=before.usable)
+        if state.phase is not states.Phase.READY:
             self.queue.pause()
+        elif before.phase is not states.Phase.READY:
+            self.queue.resume()
         self._tell()
+
+    def _regulate(self) -> None:
+        if self._client is not None and not self._held and self._state.phase is states.Phase.READY:
+            self._open.set()
+        else:
+            self._open.clear()
+
+    def _reconnect(self, *, only_failing: bool = False) -> None:
+        for _, reflector in self.reflectors:
+            if not only_failing or reflector.state.phase is Phase.FAILING:
+                reflector.reconnect()
 
     @property
     def settling(self) -> bool:
@@ -171,7 +226,8 @@ class Cluster:
 
     def _watch_changed(self, resource: Resource, namespace: str, state: State) -> None:
         if state.phase is not Phase.SYNCING:
-            quiet = state.phase in (Phase.STARTING, Phase.LIVE)
+            # What is wrong with the way to a remote cluster is told once, by the connection, and not by every watch.
+            quiet = state.phase in (Phase.STARTING, Phase.LIVE) or (self.context and isinstance(state.error, _AWAY))
             log = _log.debug if quiet else _log.warning
             log(
                 "watch is " + state.phase,

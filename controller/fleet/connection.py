@@ -3,73 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
+import math
 from collections.abc import Awaitable, Callable
 from random import Random
-from typing import Annotated, Final, Protocol, TypeAlias
+from typing import Final
 
-import anyio
 import msgspec
+import structlog
 
-from controller.engine.backoff import Backoff, jitter
+from controller.engine.backoff import Backoff
+from controller.engine.progress import cause
 from controller.fleet import state
-from controller.fleet.breaker import Guard
+from controller.fleet.breaker import OutcomeListener
 from controller.fleet.cluster import Cluster
 from controller.fleet.counters import ConnectionCounters
-from controller.fleet.state import ClusterState, Reason
-from controller.kube import errors, kubeconfig
+from controller.fleet.kubeconfig_secret import KUBECONFIG_KEY, KubeconfigSecret
+from controller.fleet.pulse import ATTEMPT_INTERVAL, LOST, PROBE_INTERVAL, Pulse
+from controller.fleet.state import ClusterState, Phase, Reason
+from controller.fleet.way import Answer, MakeClient, Questions, Verify, Way
+from controller.kube import errors
 from controller.kube.access import Access
-from controller.kube.client import Client
-from controller.kube.credentials import StaticCredentials, same_connection
-from controller.kube.objects import Object
-from controller.kube.resources import SECRETS
+from controller.kube.credentials import same_connection
 
-KUBECONFIG_KEY: Final = "kubeconfig"
-CONNECT_DEADLINE: Final = 8.0  # s for the first answer over a new connection: 2 for the name, 3 for TCP and TLS
-PROBE_INTERVAL: Final = 3.0  # s ± 20 % between two looks at a healthy cluster
-CONFIRM_INTERVAL: Final = 1.5  # s between a failed look and the next
-FAILURES_TO_LOSE: Final = 3  # failed looks in a row after which a connected cluster counts as lost
-PROBE_DEADLINE: Final = 2.0  # s for one look
-RETRY_CAP: Final = 5.0  # s; the longest wait between two attempts to reach a cluster that is away
+__all__ = ["KUBECONFIG_KEY", "PROBE_INTERVAL", "Connection", "MakeClient", "Verify"]
 
-Verify: TypeAlias = Callable[[Client], Awaitable[ClusterState | None]]
-"""Judges a cluster that has answered: None when it is the right one, else the state that keeps it from use.
+PROBE_DEADLINE: Final = 2.0  # s for one look at a cluster that is in use
+ROTATE_DEADLINE: Final = 3.0  # s for the first answer over a new connection while another one serves
+CONNECT_DEADLINE: Final = 4.5  # s for an answer where no connection is left: a name, TCP, TLS and the request
+RIGHTS_INTERVAL: Final = 60.0  # s between two looks whether we may do our work there
+VERIFY_INTERVAL: Final = 300.0  # s between two looks whether it is still the same cluster
+ROTATE_BASE: Final = 2.0  # s; upper bound of the first wait before a new access that failed is tried again
+ROTATE_CAP: Final = 5.0  # s
+TICK: Final = 0.001  # s; the shortest wait
+REMIND_INTERVAL: Final = 60.0  # s between two log lines about a cluster that stays away
 
-A state that is usable stops nothing; its ``cluster_uid`` and ``note`` are shown.
-"""
-
-
-class MakeClient(Protocol):
-    """Makes a client for the API server of a context.
-
-    ``guard`` goes around everything else of its transport. None: for the owner's own looks, by nothing throttled.
-    """
-
-    def __call__(self, credentials: StaticCredentials, context: str, guard: Guard | None = None) -> Client: ...
-
-
-class _Version(msgspec.Struct):
-    git_version: Annotated[str, msgspec.Meta(max_length=64)] = msgspec.field(default="", name="gitVersion")
-
-
-class _Secret(msgspec.Struct):
-    data: dict[str, str] | None = None
-
-
-class ConfigProblem(Exception):
-    """The ClientConfig or its Secret cannot be used as it is; ``state`` says why."""
-
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(message)
-        self.state = ClusterState(False, reason, message)
+_log = structlog.get_logger(__name__)
 
 
 class Connection:
-    """The connection of one ClientConfig to its cluster.
+    """The owner of one cluster's connection: what it decides, everybody else reads as ``cluster.state``.
 
     ``who`` names the ClientConfig in messages, as ``namespace/name``. The Secret's head comes from the cache of
-    ``local``, the control plane; ``wake`` is to be called when it changed.
+    ``local``, the control plane; ``wake`` is to be called when it or the ClientConfig changed. ``verify`` judges a
+    cluster's identity before it is used, at every return, after every broken stream and every 300 s.
     """
 
     def __init__(
@@ -86,233 +62,399 @@ class Connection:
         verify: Verify | None = None,
     ) -> None:
         self.counters: Final = ConnectionCounters()
-        self._verify = verify
+        self.generation = 0  # of the connection in use; what an older one reports is ignored
         self._who = who
-        self._namespace = namespace
-        self._secret_name = secret_name
         self._cluster = cluster
-        self._local = local
         self._make_client = make_client
-        self._rng = rng
-        self._allow_proxy = allow_proxy
+        self._verify = verify
+        self._secret = KubeconfigSecret(who, namespace, secret_name, cluster.context, local, allow_proxy)
+        self._pulse = Pulse(rng)
         self._changed = asyncio.Event()
-        self._seen = ""  # the resourceVersion and UID of the Secret that was judged last
+        self._woken = False
         self._wanted: Access | None = None  # what the Secret says now; None while it says nothing usable
         self._problem: ClusterState | None = None  # why the Secret's present content is not in use
-        self._used: Access | None = None  # what the present client was made of
-        self._credentials: StaticCredentials | None = None
-        self._client: Client | None = None
-        self._failures = 0
-        self._failing = 0  # watches of the cluster that failed when this was last told
-        cluster.on_state(self._suspect)
+        self._way: Way | None = None  # the one in use
+        self._retiring: asyncio.TaskGroup | None = None
+        self._losses: dict[Phase, ClusterState] = {}  # what the last failure of each sort said
+        self._halted: ClusterState | None = None
+        self._known = ClusterState(True, Reason.CONNECTED)  # version, UID and note as last heard
+        self._doubts = 0  # signs that something is wrong on the way
+        self._doubtful = False
+        self._rights_at = self._verified_at = -math.inf
+        self._backoff = Backoff(rng, base=ROTATE_BASE, cap=ROTATE_CAP)
+        self._rotate_at = self._judge_at = self._attempted = self._logged = -math.inf
+
+    @property
+    def access(self) -> Access | None:
+        """What the connection in use was made of, with its present token; None while there is none."""
+        return None if self._way is None else self._way.access
+
+    def authority(self) -> bytes:
+        """The certificate authority (PEM) that the connection in use trusts, b"" while there is none."""
+        return b"" if self._way is None else self._way.access.certificate_authority
 
     def wake(self) -> None:
-        """The Secret may have changed: look at once."""
+        """The Secret or the ClientConfig may have changed: look at once."""
+        self._woken = True
         self._changed.set()
 
-    def _suspect(self, cluster: Cluster) -> None:
-        """A watch began to fail: the cluster itself may be lost, so do not wait for the next regular look."""
-        failing = cluster.failing()
-        if failing > self._failing and cluster.state.usable:
-            self._changed.set()
-        self._failing = failing
+    def doubt(self) -> None:
+        """It may not be the right cluster any more: look at once, and verify it."""
+        self._verified_at = -math.inf
+        self._pulse.hurry(_now())
+        self._changed.set()
+
+    def follow(self, secret_name: str) -> None:
+        """The ClientConfig names another Secret now: go over to it as to a changed one."""
+        self._secret.rename(secret_name)
+        self.wake()
 
     async def run(self) -> None:
         """Connect, look after the connection, follow the Secret; for ever."""
-        backoff = Backoff(self._rng, cap=RETRY_CAP)
+        self._secret.forget()
         try:
-            while True:
-                self._changed.clear()
-                await self._judge_secret()
-                wait: float | None
-                if self._wanted is None:
-                    # Only a change of the Secret can help; a read that failed is tried again.
-                    transient = self._seen == ""
-                    wait = backoff.next() if transient else None
-                elif await self._look():
-                    backoff.reset()
-                    wait = CONFIRM_INTERVAL if self._failures else jitter(self._rng, PROBE_INTERVAL, 0.2)
-                else:
-                    wait = backoff.next()
-                try:
-                    async with asyncio.timeout(wait):
-                        await self._changed.wait()
-                except TimeoutError:
-                    pass
+            async with asyncio.TaskGroup() as self._retiring:
+                while True:
+                    self._changed.clear()
+                    await self._follow_secret()
+                    due, act = self._next()
+                    if due <= _now():
+                        await act()
+                        due, _ = self._next()
+                    await self._wait(due)
         finally:
+            self._wanted = self._problem = None
             await self._drop(ClusterState(False, Reason.CONNECTING, "the connection was closed"))
+
+    def _next(self) -> tuple[float, Callable[[], Awaitable[None]]]:
+        """What is to be done next, and when; ``inf``: nothing."""
+        pulse = self._pulse
+        if self._wanted is None:
+            return math.inf, self._connect
+        paced = self._attempted + (0.0 if pulse.usable else ATTEMPT_INTERVAL)
+        if self._way is None:
+            return max(pulse.due, paced), self._connect
+        # Under suspicion only the look counts: it must not wait for a second way that may be as dead.
+        if self._wanted != self._way.access and pulse.phase is not Phase.SUSPECT and self._rotate_at <= pulse.due:
+            return max(self._rotate_at, paced), self._rotate
+        return max(pulse.due, paced), self._look
+
+    async def _wait(self, due: float) -> None:
+        usable = self._pulse.usable
+        self.counters.next_retry = None if usable or due == math.inf else due
+        if math.isfinite(self._judge_at):
+            due = min(due, self._judge_at)
+        # A timer may fire a tick early; not to wait at all for what is left of it would be to wait for ever.
+        seconds = None if due == math.inf else max(due - _now(), TICK)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+        if self._woken:
+            self._woken = False
+            if self._pulse.phase is Phase.IDENTITY_MISMATCH:
+                self._pulse.hurry(_now())  # a person may have acknowledged it
 
     # ── the Secret ──────────────────────────────────────────────────────────────────────────────────
 
-    async def _judge_secret(self) -> None:
+    async def _follow_secret(self) -> None:
         """Bring ``_wanted`` up to date with the Secret; report what is wrong with it."""
-        found = self._local.cache.get(SECRETS, self._namespace, self._secret_name)
-        if found is None:
-            self._seen, self._wanted, self._problem = "absent", None, None
-            await self._drop(
-                ClusterState(
-                    False,
-                    Reason.SECRET_NOT_FOUND,
-                    f"ClientConfig {self._who}: Secret {self._namespace}/{self._secret_name} does not exist; create it "
-                    f'with the kubeconfig under the key "{KUBECONFIG_KEY}", or correct spec.kubeConfigSecret.name',
-                )
-            )
+        if _now() < self._judge_at:
             return
-        seen = f"{found.head.uid}/{found.head.resource_version}"
-        if seen == self._seen:
+        self._judge_at = -math.inf
+        verdict = await self._secret.judge()
+        if verdict is None:
             return
-        try:
-            secret = await self._local.client.get(SECRETS, self._namespace, self._secret_name)
-            self._wanted = self._read(secret)
-            self._problem = None
-            self._seen = f"{secret.head.uid}/{secret.head.resource_version}"
-        except ConfigProblem as problem:
-            self._seen = seen
-            self._refuse(problem.state)
-        except errors.NotFound:
-            self._seen = ""  # gone between the cache and now: the watch will say so
-        except errors.Forbidden:
-            self._seen = ""
-            message = (
-                f"ClientConfig {self._who}: the controller may not read Secret {self._namespace}/{self._secret_name}; "
-                f"grant `get` on secrets in namespace {self._namespace}"
-            )
-            self._refuse(ClusterState(False, Reason.FORBIDDEN, message))
-        except errors.KubeError as error:
-            self._seen = ""
-            if self._used is None:
-                self._cluster.update(ClusterState(False, Reason.CONNECTING, f"ClientConfig {self._who}: {error}"))
+        if verdict.transient:
+            self._judge_at = _now() + max(ATTEMPT_INTERVAL, self._backoff.next())
+        if verdict.absent:
+            assert verdict.problem is not None
+            self._wanted = self._problem = None
+            await self._drop(verdict.problem)
+        elif verdict.problem is not None:
+            # The last good credentials go on working, if there are any; a read that failed says nothing of them.
+            if self._way is None or verdict.problem.reason is not Reason.CONNECTING:
+                self._problem = verdict.problem
+                self._wanted = self.access
+                if self._way is None:
+                    self._pulse.rest(Phase.CONFIG_INVALID)
+                self._publish()
+        else:
+            self._want(verdict.access)
 
-    def _read(self, secret: Object) -> Access:
-        where = f"ClientConfig {self._who}: Secret {self._namespace}/{self._secret_name}"
-        try:
-            text = (secret.decode(_Secret).data or {}).get(KUBECONFIG_KEY)
-            if text is None:
-                raise ConfigProblem(
-                    Reason.SECRET_KEY_MISSING, f'{where} has no key "{KUBECONFIG_KEY}"; put the kubeconfig there'
-                )
-            content = base64.b64decode(text, validate=True)
-        except (errors.Malformed, binascii.Error):
-            raise ConfigProblem(
-                Reason.KUBECONFIG_MALFORMED, f'{where}: the value of "{KUBECONFIG_KEY}" is not base64'
-            ) from None
-        try:
-            return kubeconfig.load(content, self._cluster.context, allow_proxy=self._allow_proxy)
-        except kubeconfig.KubeconfigError as error:
-            raise ConfigProblem(Reason(error.reason), f"{where}: {error}") from None
-
-    def _refuse(self, problem: ClusterState) -> None:
-        """A Secret that cannot be used: the last good credentials go on working, if there are any."""
-        self._problem = problem
-        self._wanted = self._used
-        usable = self._cluster.state.usable
-        self._cluster.update(_not_rotated(problem, self._cluster.state.server_version) if usable else problem)
+    def _want(self, access: Access | None) -> None:
+        self._wanted, self._problem = access, None
+        self._backoff.reset()
+        self._rotate_at = self._attempted = -math.inf  # a new access is tried at once
+        if self._way is None:
+            self._losses.clear()
+            self._pulse.begin(_now())
+        self._publish()
 
     # ── the cluster ─────────────────────────────────────────────────────────────────────────────────
 
-    async def _look(self) -> bool:
-        """One look at the cluster with what the Secret says now; True while it is usable."""
-        wanted = self._wanted
-        assert wanted is not None
-        if self._client is not None and wanted == self._used:
-            return await self._probe(self._client)
-        return await self._take_over(wanted)
-
-    async def _take_over(self, wanted: Access) -> bool:
-        """Use ``wanted``, once it has proven itself over a connection of its own; until then all stays as it is."""
-        credentials = StaticCredentials(wanted)
+    async def _connect(self) -> None:
+        """Try the way that the Secret says, where none is in use."""
+        self._pulse.looking(_now())
         try:
-            client = self._make_client(credentials, self._cluster.context)
-            try:
-                version = await _version(client, CONNECT_DEADLINE)
-                refused = await self._verify(client) if self._verify is not None else None
-                if refused is not None and not refused.usable:
-                    await _close(client)
-                    self._refuse(refused)
-                    self._wanted = wanted
-                    return False
-            except BaseException:
-                await _close(client)
-                raise
+            way, answer = await self._prove(CONNECT_DEADLINE)
         except errors.KubeError as error:
-            failure = self._failure(error)
-            if self._client is None:
-                self._cluster.update(failure)
-                return False
-            self._refuse(failure)
-            self._wanted = wanted  # tried again at the next look: the new address may only be late
-            return await self._probe(self._client)
-        former = self._client
-        if former is not None and self._used is not None and same_connection(self._used, wanted):
-            assert self._credentials is not None
-            self._credentials.replace(wanted.token)  # watches stay open
-            former = client
+            self._failed(error)
         else:
-            self._client, self._credentials = client, credentials
-            self._cluster.connect(client)
-        self._used, self._problem = wanted, None
-        self._failures = 0
-        self._answered(version)
+            if way is not None:
+                self._adopt(way, answer)
+            else:
+                self._halt(answer)
+        self._publish()
+
+    async def _rotate(self) -> None:
+        """Go over to what the Secret says now, once it has proven itself; until then all stays as it is."""
+        try:
+            way, answer = await self._prove(ROTATE_DEADLINE if self._pulse.usable else CONNECT_DEADLINE)
+        except errors.KubeError as error:
+            self._problem = self._loss(error)
+        else:
+            if way is not None:
+                self._adopt(way, answer)
+            else:
+                self._problem = answer.identity
+        # Tried again: a new address may only be late.
+        self._rotate_at = _now() + max(ATTEMPT_INTERVAL, self._backoff.next())
+        self._publish()
+
+    async def _prove(self, deadline: float) -> tuple[Way | None, Answer]:
+        """A way that leads to the right cluster and lets us work there; None when it is another cluster."""
+        assert self._wanted is not None
+        self._attempted = _now()
+        way: Way | None = None
+        proven = False
+        try:
+            way = Way(self._wanted, self._cluster.context, self._make_client)
+            answer = await way.look(self._questions(deadline, rights=True, verify=True))
+            proven = not answer.refused
+        except errors.KubeError as error:
+            self.counters.attempts[cause(error)] += 1
+            raise
+        finally:
+            if way is not None and not proven:
+                await way.close()
+        self.counters.attempts["ok"] += 1
+        self._answered()
+        return (way if proven else None), answer
+
+    def _adopt(self, way: Way, answer: Answer) -> None:
+        """Use a way that has proven itself."""
+        former = self._way
+        if former is not None and same_connection(former.access, way.access):
+            former.replace_token(way.access.token)  # watches stay open
+            former = way
+        else:
+            self._way = way
+            self.generation += 1
+            self._cluster.connect(way.open(self._refuse, self._listener(self.generation)))
         if former is not None:
-            await _close(former)
-        return True
+            self._retire(former)
+        self._problem = self._halted = None
+        self._rights_at = self._verified_at = _now()
+        self._backoff.reset()
+        self._learn(answer)
+        self._trust()
+        self._pulse.adopt(_now())
 
-    async def _probe(self, client: Client) -> bool:
+    async def _look(self) -> None:
+        """One look over the way in use."""
+        assert self._way is not None
+        pulse, now, doubts = self._pulse, _now(), self._doubts
+        back = pulse.decides
+        rights = back or pulse.phase is Phase.FORBIDDEN or now - self._rights_at >= RIGHTS_INTERVAL
+        verify = back or self._doubtful or now - self._verified_at >= VERIFY_INTERVAL
+        deadline = PROBE_DEADLINE if pulse.usable else CONNECT_DEADLINE
+        pulse.looking(now)
+        self._attempted = now
         try:
-            version = await _version(client, PROBE_DEADLINE)
+            answer = await self._way.look(self._questions(deadline, rights=rights, verify=verify))
         except errors.KubeError as error:
-            # Not even a 401 is believed at once: servers that are starting up answer with it, too.
-            self._failures += 1
-            if self._failures >= FAILURES_TO_LOSE:
-                self._cluster.update(self._problem or self._failure(error))
+            self.counters.attempts[cause(error)] += 1
+            self.counters.probe_failures[cause(error)] += 1
+            self._failed(error)
+            self._publish()
+            return
+        self.counters.attempts["ok"] += 1
+        self.counters.probe_seconds = _now() - now
+        self._answered()
+        self._rights_at = now if rights else self._rights_at
+        self._verified_at = now if verify else self._verified_at
+        if answer.refused:
+            self._halt(answer)
         else:
-            self._failures = 0
-            self._answered(version)
-        return self._cluster.state.usable
+            self._learn(answer)
+            pulse.answered(_now())
+            if doubts == self._doubts:
+                self._trust()
+            else:
+                pulse.hurry(_now())  # the answer may be older than the doubt
+        self._publish()
 
-    def _answered(self, version: str) -> None:
-        """The client in use has had an answer."""
+    def _questions(self, deadline: float, *, rights: bool, verify: bool) -> Questions:
+        cluster = self._cluster
+        resource = cluster.main_kind if rights else None
+        return Questions(deadline, resource, cluster.cache.namespaces, self._verify if verify else None)
+
+    def _answered(self) -> None:
+        self.counters.last_success = _now()
         self._cluster.answered()
-        problem = self._problem
-        self._cluster.update(_connected(version) if problem is None else _not_rotated(problem, version))
 
-    def _failure(self, error: errors.KubeError) -> ClusterState:
-        failure = state.of_error(error)
-        return msgspec.structs.replace(failure, message=f"ClientConfig {self._who}: {failure.message}")
+    def _learn(self, answer: Answer) -> None:
+        known = self._known
+        if answer.version is not None:
+            known = msgspec.structs.replace(known, server_version=answer.version)
+        if (identity := answer.identity) is not None:
+            uid = identity.cluster_uid or known.cluster_uid
+            if known.cluster_uid not in ("", uid):
+                self._cluster.relist("identity")  # another cluster, with somebody's consent
+            known = msgspec.structs.replace(known, cluster_uid=uid, note=identity.note)
+        self._known = known
+
+    def _halt(self, answer: Answer) -> None:
+        """The cluster is not the one that it should be."""
+        self._halted = answer.identity
+        self._pulse.halt(Phase.IDENTITY_MISMATCH, _now())
+
+    def _failed(self, error: errors.KubeError) -> None:
+        loss = self._loss(error)
+        self._losses[loss.phase] = loss
+        self._pulse.failed(loss.phase, _now())
+
+    def _loss(self, error: errors.KubeError) -> ClusterState:
+        loss = state.of_error(error)
+        return msgspec.structs.replace(loss, message=f"ClientConfig {self._who}: {loss.message}")
+
+    # ── signs from those who use the connection ─────────────────────────────────────────────────────
+
+    def _refuse(self) -> errors.KubeError | None:
+        """The breaker: why nothing may be sent now."""
+        now = self._cluster.state
+        if now.usable:
+            return None
+        return errors.ClusterUnavailable(
+            self._cluster.context, now.message, since=now.since, next_retry=self.counters.next_retry
+        )
+
+    def _listener(self, generation: int) -> OutcomeListener:
+        def heard(ok: bool, error: errors.KubeError | None) -> None:
+            if generation != self.generation:
+                return
+            if ok:
+                self._answered()
+            elif isinstance(error, _SIGNS):
+                self._doubt(hold=not isinstance(error, errors.Unauthorized))
+
+        return heard
+
+    def _doubt(self, *, hold: bool) -> None:
+        """Look at once; ``hold``: let no watch begin before that look was answered."""
+        self._pulse.hurry(_now())
+        self._changed.set()
+        if hold:
+            self._doubts += 1
+            self._doubtful = True
+            self._cluster.hold()
+
+    def _trust(self) -> None:
+        self._doubtful = False
+        self._cluster.release()
+
+    # ── what everybody reads ────────────────────────────────────────────────────────────────────────
+
+    def _publish(self) -> None:
+        before, after = self._cluster.state, self._state()
+        if self._way is not None and not after.usable:
+            self._way.abort()
+        self._cluster.update(after)
+        self._count(before, after)
+
+    def _state(self) -> ClusterState:
+        phase, problem = self._pulse.phase, self._problem
+        if self._way is None and problem is not None:
+            return problem
+        if self._pulse.usable:
+            return msgspec.structs.replace(_connected(self._known, problem), phase=phase)
+        if phase is Phase.IDENTITY_MISMATCH:
+            assert self._halted is not None
+            return msgspec.structs.replace(self._halted, phase=phase, server_version=self._known.server_version)
+        if phase in LOST:
+            loss = problem or self._losses.get(phase)
+            if loss is None:  # failures of several sorts, of which none was confirmed
+                last = list(self._losses.values())[-1]
+                loss = msgspec.structs.replace(last, reason=Reason.UNREACHABLE)
+            return msgspec.structs.replace(loss, phase=phase)
+        return ClusterState(False, Reason.CONNECTING, f"ClientConfig {self._who}: connecting", phase=phase)
+
+    def _count(self, before: ClusterState, after: ClusterState) -> None:
+        """Count and log a change of phase, and once a minute that a cluster is still away."""
+        now = _now()
+        changed = before.phase is not after.phase
+        if changed:
+            self.counters.transitions[before.phase, after.phase] += 1
+        elif after.usable or now - self._logged < REMIND_INTERVAL:
+            return
+        self._logged = now
+        log = _log.info if after.usable or after.reason is Reason.CONNECTING else _log.warning
+        log(
+            f"cluster is {after.phase}" if changed else f"cluster is still {after.phase}",
+            cluster=self._cluster.context,
+            was=before.phase,
+            reason=after.reason,
+            message=after.message,
+        )
+
+    # ── the end ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _retire(self, way: Way) -> None:
+        assert self._retiring is not None
+        self._retiring.create_task(way.retire(), name=f"former connection of {self._cluster.context}")
 
     async def _drop(self, why: ClusterState) -> None:
         """Disconnect and forget the credentials; nothing in the remote cluster is touched."""
-        client, self._client = self._client, None
-        self._used = self._credentials = None
-        self._failures = 0
-        if client is None:
+        way, self._way = self._way, None
+        self._pulse.rest(Phase.CONFIG_INVALID)
+        self._losses.clear()
+        self._halted = None
+        self.generation += 1
+        before = self._cluster.state
+        if way is None:
             self._cluster.update(why)
-            return
-        self._cluster.disconnect(why)
-        await _close(client)
+        else:
+            way.abort()
+            self._cluster.disconnect(why)
+        self._count(before, self._cluster.state)
+        if way is not None:
+            await way.close()
 
 
-async def _close(client: Client) -> None:
-    with anyio.CancelScope(shield=True):  # closing sockets takes loop turns that a cancelled task does not get
-        await client.close()
+_SIGNS: Final = (
+    errors.ConnectFailed,
+    errors.ConnectionLost,
+    errors.DeadlineExceeded,
+    errors.NameResolutionFailed,
+    errors.StreamSilent,
+    errors.TLSFailed,
+    errors.Unauthorized,
+)
 
 
-async def _version(client: Client, deadline: float) -> str:
-    """The server's version; "" when it knows us and tells us nothing (hardened clusters keep it to themselves)."""
-    try:
-        body = await client.raw("GET", "/version", deadline=deadline)
-    except errors.Forbidden:
-        return ""
-    try:
-        return errors.clean(msgspec.json.decode(body, type=_Version).git_version, 64)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise errors.Malformed("/version is not what an API server answers") from None
-
-
-def _not_rotated(problem: ClusterState, version: str) -> ClusterState:
+def _connected(known: ClusterState, problem: ClusterState | None) -> ClusterState:
+    """The state of a cluster that is in use; ``problem``: why what its Secret says now is not."""
+    version = known.server_version
+    message = f"connected, Kubernetes {version}" if version else "connected"
+    if known.note:
+        message = f"{message}; {known.note}"
+    if problem is None:
+        return msgspec.structs.replace(known, message=message)
     message = f"the last good credentials are still in use; {problem.message}"
-    return ClusterState(True, Reason.ROTATION_FAILED, message, version)
+    return msgspec.structs.replace(known, reason=Reason.ROTATION_FAILED, message=message)
 
 
-def _connected(version: str) -> ClusterState:
-    return ClusterState(True, Reason.CONNECTED, f"connected, Kubernetes {version}" if version else "connected", version)
+def _now() -> float:
+    return asyncio.get_running_loop().time()

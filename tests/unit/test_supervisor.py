@@ -126,7 +126,7 @@ async def test_remotes_that_do_not_answer_hold_up_nothing(fleet: Fleet) -> None:
     started = asyncio.get_running_loop().time()
     run = await running(fleet)
     assert asyncio.get_running_loop().time() - started < 1.0
-    await run.until("west", "Unreachable", within=2.0)
+    await run.until("west", "Unreachable", within=4.0)
 
 
 async def test_the_bad_harm_no_good_one(fleet: Fleet) -> None:
@@ -142,8 +142,9 @@ async def test_the_bad_harm_no_good_one(fleet: Fleet) -> None:
     assert sorted([await run.reason("east"), await run.reason("twin")]) == ["CRDMissing", "DuplicateContext"]
     await fleet.put_secret(kubeconfig(fleet, FIRST, "missing"), "missing")
     await fleet.put_secret(kubeconfig(fleet, SECOND, "broken"), "broken")
-    await run.until("missing", "CRDMissing", within=5.0)
-    await run.until("broken", "CRDMissing", within=5.0)
+    # By now they are good, but lead where others lead already.
+    await run.until("missing", "SameCluster", within=5.0)
+    await run.until("broken", "SameCluster", within=5.0)
 
 
 async def test_without_our_definitions_it_waits_and_names_them() -> None:
@@ -201,13 +202,13 @@ async def test_a_connection_that_dies_is_made_again(fleet: Fleet, monkeypatch: p
         monkeypatch.undo()
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(member.connection, "_judge_secret", defect)
+    monkeypatch.setattr(member.connection, "_follow_secret", defect)
     await eventually(
         lambda: run.metric("task_restarts_total", context="east", task="connection") == 1.0, "the death is counted"
     )
     cluster = member.cluster
     await eventually(lambda: cluster.state.usable and not cluster.queue.paused, "it is connected again")
-    assert fleet.open_ways == 2
+    assert fleet.open_ways == 4  # of each the one in use, and the one for looks
 
 
 async def test_the_end_leaves_no_task_and_no_connection(fleet: Fleet) -> None:

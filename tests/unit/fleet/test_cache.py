@@ -83,7 +83,7 @@ async def test_the_queue_follows_the_state(cluster: Cluster) -> None:
 
 async def test_listeners_hear_of_each_change_once(cluster: Cluster) -> None:
     heard: list[ClusterState] = []
-    cluster.on_state(lambda changed: heard.append(changed.state))
+    cluster.on_state(lambda changed: heard.append(changed.state.shown))
     for state in (UP, UP, DOWN, DOWN, UP):
         cluster.update(state)
     assert heard == [UP, DOWN, UP]

@@ -40,7 +40,7 @@ async def connected(fleet: Fleet) -> Connected:
 
 async def test_a_good_secret_connects(fleet: Fleet) -> None:
     found = await connected(fleet)
-    assert found.states == [Reason.CONNECTED]
+    assert found.states == [Reason.CONNECTING, Reason.CONNECTED]
     assert found.cluster.state.usable
     assert found.cluster.state.server_version.startswith("v1.")
     assert found.message == f"connected, Kubernetes {found.cluster.state.server_version}"
@@ -104,7 +104,7 @@ async def test_an_unreachable_server_is_named_and_found_again(fleet: Fleet) -> N
     fleet.links["https://10.0.0.3:6443"] = fleet.links[FIRST]
     fleet.servers[FIRST].accounts.admin_token = "abc"
     assert await found.until(Reason.CONNECTED) < 6.0
-    assert fleet.open_ways == 1
+    assert fleet.open_ways == 2
 
 
 async def test_another_ca_is_named(fleet: Fleet) -> None:
@@ -169,8 +169,8 @@ async def test_a_new_token_is_taken_over_in_place(fleet: Fleet) -> None:
     await asyncio.sleep(2 * PROBE_INTERVAL)
     assert found.cluster.client is client
     assert reflector.counters.restarts == {}
-    assert found.states == [Reason.CONNECTED]
-    assert fleet.open_ways == 1
+    assert found.states == [Reason.CONNECTING, Reason.CONNECTED]
+    assert fleet.open_ways == 2
 
 
 async def test_a_new_token_that_is_refused_leaves_the_old_one_in_use(fleet: Fleet) -> None:
@@ -182,10 +182,10 @@ async def test_a_new_token_that_is_refused_leaves_the_old_one_in_use(fleet: Flee
     assert found.cluster.state.usable
     assert found.message.startswith(f"the last good credentials are still in use; {WHO}: the server refuses")
     assert fleet.ways[0].credentials.bearer() == good
-    assert found.states == [Reason.CONNECTED, Reason.ROTATION_FAILED]
+    assert found.states == [Reason.CONNECTING, Reason.CONNECTED, Reason.ROTATION_FAILED]
     await fleet.put_secret(fleet.kubeconfig())
     assert await found.until(Reason.CONNECTED) < 1.0
-    assert fleet.open_ways == 1
+    assert fleet.open_ways == 2
 
 
 async def test_a_new_endpoint_is_proven_before_the_old_one_goes(fleet: Fleet) -> None:
@@ -197,9 +197,9 @@ async def test_a_new_endpoint_is_proven_before_the_old_one_goes(fleet: Fleet) ->
     await asyncio.sleep(delay / 2)
     assert found.cluster.client is old
     await eventually(lambda: found.cluster.client is not old, "the new connection is in use")
-    await eventually(lambda: fleet.open_ways == 1, "the old connection is closed")
+    await eventually(lambda: fleet.open_ways == 2, "the old connection is closed")
     assert fleet.ways[0].closed
-    assert found.states == [Reason.CONNECTED]
+    assert found.states == [Reason.CONNECTING, Reason.CONNECTED]
     await fleet.remote(SECOND).create(CONFIG_MAPS, "default", {"metadata": {"name": "there"}})
     await eventually(
         lambda: found.cluster.cache.get(CONFIG_MAPS, "default", "there") is not None, "the new cluster is watched"
@@ -225,7 +225,7 @@ async def test_a_broken_kubeconfig_leaves_the_old_one_in_use(fleet: Fleet) -> No
     await found.until(Reason.ROTATION_FAILED)
     await asyncio.sleep(3 * PROBE_INTERVAL)
     assert found.cluster.client is client
-    assert found.states == [Reason.CONNECTED, Reason.ROTATION_FAILED]
+    assert found.states == [Reason.CONNECTING, Reason.CONNECTED, Reason.ROTATION_FAILED]
     assert f"{SECRET}: " in found.message
 
 
@@ -245,7 +245,7 @@ async def test_a_right_to_read_that_is_lost_does_not_flap(fleet: Fleet) -> None:
     fleet.control.faults.add(Fault(verb="get", resource="secrets", status=403, reason="Forbidden", times=None))
     await fleet.put_secret(fleet.kubeconfig(SECOND))
     await asyncio.sleep(10 * PROBE_INTERVAL)
-    assert found.states == [Reason.CONNECTED, Reason.ROTATION_FAILED]
+    assert found.states == [Reason.CONNECTING, Reason.CONNECTED, Reason.ROTATION_FAILED]
 
 
 async def test_a_secret_that_changed_in_its_annotations_only_changes_nothing(fleet: Fleet) -> None:
@@ -254,7 +254,7 @@ async def test_a_secret_that_changed_in_its_annotations_only_changes_nothing(fle
     await fleet.put_secret(fleet.kubeconfig(), metadata={"name": "kubeconfig", "annotations": {"a": "b"}})
     await asyncio.sleep(2 * PROBE_INTERVAL)
     assert found.cluster.client is client
-    assert len(fleet.ways) == 1
+    assert len(fleet.ways) == 2
 
 
 async def test_a_deleted_secret_disconnects_and_touches_nothing(fleet: Fleet) -> None:
@@ -308,7 +308,7 @@ async def test_a_few_failed_looks_lose_nothing(fleet: Fleet, failures: int) -> N
     found = await connected(fleet)
     fleet.servers[FIRST].faults.add(Fault(status=503, times=failures))
     await asyncio.sleep(5 * PROBE_INTERVAL)
-    assert found.states == [Reason.CONNECTED]
+    assert found.states == [Reason.CONNECTING, Reason.CONNECTED]
 
 
 async def test_a_watch_that_ends_is_not_a_cluster_that_is_lost(fleet: Fleet) -> None:
@@ -316,7 +316,7 @@ async def test_a_watch_that_ends_is_not_a_cluster_that_is_lost(fleet: Fleet) -> 
     for _ in range(10):
         fleet.links[FIRST].cut()
         await asyncio.sleep(2.0)
-    assert found.states == [Reason.CONNECTED]
+    assert found.states == [Reason.CONNECTING, Reason.CONNECTED]
 
 
 async def test_a_token_that_is_revoked_is_noticed(fleet: Fleet) -> None:
