@@ -9,7 +9,7 @@ import structlog
 from controller.engine.clock import Clock, rfc3339
 from controller.engine.events import EventRecorder, Reference
 from controller.engine.reflector import Phase
-from controller.engine.worker import Done, Item, Result
+from controller.engine.worker import Done, Item, Rejected, Result
 from controller.fleet.actions import Merge, ObserveAgain, perform
 from controller.fleet.cluster import Cluster
 from controller.fleet.pool import Pool
@@ -106,12 +106,17 @@ class ClientConfigStatus:
             self._tell_deleted(item)
             return Done()
         self._deleted.discard((item.namespace, item.name))
+        if config.head.deletion_timestamp is not None and self._pool.member(item.namespace, item.name) is None:
+            return Done()  # it is not connected, and soon gone
         state = self.state(config)
         if state.reason is Reason.CONNECTING:
             return Done()  # nothing is known yet, and soon will be
         self._announce(config, state)
         if self._has_status:
-            await self._write(config, state)
+            try:
+                await self._write(config, state)
+            except errors.Invalid as error:  # the rest of the object: its definition was stricter afterwards
+                return Rejected(error)
         return Done()
 
     def _announce(self, config: Object, state: ClusterState) -> None:
@@ -189,7 +194,10 @@ class ClientConfigStatus:
 
 
 def _shows(config: Object, state: ClusterState) -> bool:
-    typed = config.decode(ClientConfig)
+    try:
+        typed = config.decode(ClientConfig)
+    except errors.Malformed:  # which its state says
+        return False
     return any(entry.type == READY and entry.reason == state.reason for entry in typed.status.conditions)
 
 

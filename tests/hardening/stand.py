@@ -17,7 +17,7 @@ import structlog
 import trustme
 from prometheus_client.parser import text_string_to_metric_families
 
-from controller.cassandra.resources import K8SSANDRA_CLUSTERS
+from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.definitions import definitions
 from controller.engine.clock import SystemClock
 from controller.fleet.types import CLIENT_CONFIGS
@@ -100,6 +100,8 @@ class Stand:
         self.ways: list[Way] = []
         self.log = io.StringIO()
         self.said: list[bytes] = []  # whatever was sent anywhere, but for contents of Secrets and credentials
+        self.requests: list[tuple[str, str, str]] = []  # URL of the server, method and path
+        self.on_transport: Callable[[Credentials], object] = lambda _: None
         self.controller: Controller | None = None
         self._policy = policy(allow_loopback=False, allow_server_cidr=allow)
         self._settings = {"metrics_address": "", "health_address": "", **settings}
@@ -136,8 +138,9 @@ class Stand:
 
     def _make_transport(self, credentials: Credentials, *, remote: bool) -> Transport:
         way = Way(self, credentials, self._way_out(credentials, self._policy))
-        assert remote is (way.server != OWN)
+        assert remote or way.server == OWN
         self.ways.append(way)
+        self.on_transport(credentials)
         return way
 
     def _way_out(self, credentials: Credentials, judged_by: AddressPolicy) -> Transport | None:
@@ -154,6 +157,7 @@ class Stand:
     # ── what it says ────────────────────────────────────────────────────────────────────────────────
 
     def note(self, way: Way, request: Request) -> None:
+        self.requests.append((way.server, request.method, request.path))
         self.said.append(f"{request.method} {request.path} {request.query} {request.headers}".encode())
         if "/secrets" not in request.path:
             self.said.append(request.body)
@@ -255,6 +259,32 @@ class Stand:
         """The transports that were made to a server."""
         return [way for way in self.ways if way.server == server]
 
+    def remotes(self) -> dict[str, ApiServer]:
+        """The data planes of this process, by context."""
+        return {context: self.servers[url] for context, url in self.urls.items()}
+
+    def datacenters(self) -> dict[str, list[str]]:
+        """Names of the CassandraDatacenters in each data plane, read from its store."""
+        return {context: sorted(names_of(server, CASSANDRA_DATACENTERS)) for context, server in self.remotes().items()}
+
+    async def says_of_datacenter(self, datacenter: str, reason: str, fragment: str, name: str = "demo") -> bool:
+        """Whether a K8ssandraCluster says this of one of its datacenters; ``reason`` "": that it is Ready."""
+        found = await self.condition(name, K8SSANDRA_CLUSTERS, f"DatacenterReady.{datacenter}")
+        if not reason:
+            return found.get("status") == "True"
+        return found.get("reason") == reason and fragment in found.get("message", "")
+
+    def writes(self) -> list[tuple[str, str, str]]:
+        """Requests so far that change something, but for events."""
+        return [entry for entry in self.requests if entry[1] != "GET" and "/events" not in entry[2]]
+
+    def deletes(self) -> list[tuple[str, str, str]]:
+        return [entry for entry in self.requests if entry[1] == "DELETE"]
+
+    def open_watches(self, context: str) -> int:
+        """Watches that are open now at a data plane."""
+        return self.servers[self.urls[context]].watches
+
     async def until(self, condition: Callable[[], Any], what: str, within: float = DEADLINE) -> None:
         """Wait until a condition, which may be a coroutine function, holds."""
         try:
@@ -270,9 +300,36 @@ class Stand:
 
 def kubeconfig(context: str, server: str, *, token: str = "", **cluster: Any) -> bytes:
     """A good kubeconfig, whose token is a canary."""
-    changed = document(cluster={"server": server, **cluster}, user={"token": token or f"{CANARY}-{context}"})
+    changed = document(cluster={"server": server, **cluster}, user={"token": token or f"{CANARY}-token"})
     changed["contexts"][0]["name"] = context
     return dump(changed)
+
+
+def cluster_of(*contexts: str, name: str = "demo", **cassandra: Any) -> Json:
+    """A K8ssandraCluster with datacenters dc1, dc2, … in these contexts."""
+    datacenters = [
+        {"metadata": {"name": f"dc{number}"}, "k8sContext": context, "size": 1}
+        for number, context in enumerate(contexts, 1)
+    ]
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "5Gi"}}}
+    return {
+        "apiVersion": K8SSANDRA_CLUSTERS.api_version,
+        "kind": K8SSANDRA_CLUSTERS.kind,
+        "metadata": {"name": name},
+        "spec": {
+            "cassandra": {
+                "serverVersion": "4.0.1",
+                "storageConfig": {"cassandraDataVolumeClaimSpec": claim},
+                "datacenters": datacenters,
+                **cassandra,
+            }
+        },
+    }
+
+
+def names_of(server: ApiServer, resource: Resource) -> list[str]:
+    """Names of all objects of a kind, as they are stored."""
+    return [key.rpartition("/")[2] for key in server.core.storage.collection(resource.name).keys]
 
 
 def data_plane(name: str) -> ApiServer:
