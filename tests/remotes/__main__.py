@@ -13,19 +13,21 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from tests.bench import report
-from tests.bench.report import Figure
-from tests.remotes import outages, starting
+from tests.remotes import crowd, outages, rotation, starting
+from tests.remotes.verdicts import Findings
 
 
 class Measure(Protocol):
     """One group of figures."""
 
-    def __call__(self, *, quick: bool) -> Coroutine[Any, Any, list[Figure]]: ...
+    def __call__(self, found: Findings, *, quick: bool) -> Coroutine[Any, Any, None]: ...
 
 
 MEASURES: Final[dict[str, Measure]] = {
     "outages": outages.outages,
     "start": starting.start,
+    "rotation": rotation.rotation,
+    "crowd": crowd.crowd,
 }
 
 
@@ -41,23 +43,24 @@ def main() -> int:
     if unknown := set(options.names) - set(MEASURES):
         parser.error(f"there is no figure {', '.join(sorted(unknown))}")
     load = os.getloadavg()
-    figures: list[Figure] = []
-    failed = False
+    found = Findings()
     for name in options.names or list(MEASURES):
         started = time.monotonic()
         try:
-            figures += asyncio.run(MEASURES[name](quick=options.quick))
+            asyncio.run(MEASURES[name](found, quick=options.quick))
         except Exception:
             traceback.print_exc()  # the other figures are worth having
-            failed = True
+            found.failed.append(name)
         print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     print(f"load of the machine before: {load[0]:.1f}, after: {os.getloadavg()[0]:.1f}")
-    report.show(figures)
+    report.show(found.figures)
     if options.json is not None:
-        report.write(options.json, figures, load)
-    missed = [figure for figure in figures if figure.verdict == "missed"]
-    print(f"{len(missed)} of {sum(figure.goal is not None for figure in figures)} goals missed")
-    return 2 if failed else 1 if missed else 0
+        report.write(options.json, found.figures, load)
+    missed = [figure for figure in found.figures if figure.verdict == "missed"]
+    print(f"{len(missed)} of {sum(figure.goal is not None for figure in found.figures)} goals missed")
+    if found.failed:
+        print(f"not measured: {', '.join(found.failed)}")
+    return 2 if found.failed else 1 if missed else 0
 
 
 if __name__ == "__main__":

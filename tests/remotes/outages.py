@@ -14,7 +14,7 @@ from tests.bench.report import Figure
 from tests.remotes.fleet import Fleet, Plane, datacenters, fleet, names, shows_size
 from tests.remotes.process import RunningController
 from tests.remotes.proxy import Proxy
-from tests.remotes.verdicts import at_most
+from tests.remotes.verdicts import Findings, at_most
 from tests.remotes.watching import History
 
 GROUP: Final = "outages of single clusters"
@@ -65,8 +65,12 @@ class Watched(msgspec.Struct):
     states: dict[str, list[tuple[float, str]]] = {}
 
 
-async def outages(*, quick: bool) -> list[Figure]:
+async def outages(found: Findings, *, quick: bool) -> None:
     """Several outages at the same time, each of a cluster of its own, then the same again."""
+    await found.measure("outages", _outages(quick=quick))
+
+
+async def _outages(*, quick: bool) -> list[Figure]:
     rounds, rng = (1 if quick else 3), Random(7)
     losses = [(kind, begin) for kind, begin, count in LOSSES for _ in range(2 if quick and count > 2 else count)]
     contexts = names(len(losses) + len(BLIPS) + LEFT_ALONE)

@@ -15,7 +15,7 @@ from controller.sandbox.world import ACCOUNT
 from tests.bench.report import Figure
 from tests.remotes.fleet import NAMESPACE, Fleet, datacenters, fleet, names, secret
 from tests.remotes.proxy import Proxy
-from tests.remotes.verdicts import at_most
+from tests.remotes.verdicts import Findings, at_most
 
 WITHIN: Final = 60.0  # s
 WAYS_TO_BE_DEAD: Final[Sequence[Callable[[Proxy], None]]] = (
@@ -26,10 +26,11 @@ WAYS_TO_BE_DEAD: Final[Sequence[Callable[[Proxy], None]]] = (
 )
 
 
-async def start(*, quick: bool) -> list[Figure]:
+async def start(found: Findings, *, quick: bool) -> None:
     """Bad ClientConfigs among good ones; then 49 dead clusters of 50."""
     rounds = 1 if quick else 3
-    return await _bad(rounds) + await _nearly_all_dead(rounds)
+    await found.measure("bad ClientConfigs", _bad(rounds))
+    await found.measure("49 of 50 dead", _nearly_all_dead(rounds))
 
 
 # ── bad ClientConfigs ───────────────────────────────────────────────────────────────────────────────

@@ -1,8 +1,10 @@
-"""Figures that are judged by their worst, where a goal is about the 99th of a hundred."""
+"""Figures that are judged by their worst, and what was found of all that was to be measured."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import traceback
+from collections.abc import Coroutine, Iterable
+from typing import Any
 
 from tests.bench.report import Figure, Goal, Verdict
 from tests.bench.stage import percentile
@@ -27,3 +29,19 @@ def at_most(
     counted = f"n={len(found)}" if len(found) > 1 else ""
     goal = None if bound is None else Goal("<=", bound, unit)
     return Worst(group, name, unit, found, goal, ", ".join(filter(None, (counted, note))))
+
+
+class Findings:
+    """The figures so far. ``failed``: parts that could not be measured."""
+
+    def __init__(self) -> None:
+        self.figures: list[Figure] = []
+        self.failed: list[str] = []
+
+    async def measure(self, name: str, part: Coroutine[Any, Any, Iterable[Figure]]) -> None:
+        """Add what ``part`` finds; when it fails say so, and the other figures are worth having."""
+        try:
+            self.figures += await part
+        except Exception:
+            traceback.print_exc()
+            self.failed.append(name)
