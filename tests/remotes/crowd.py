@@ -18,7 +18,7 @@ from tests.bench.stage import percentile
 from tests.remotes.fleet import NAMESPACE, Fleet, datacenters, fleet, names
 from tests.remotes.process import RunningController
 from tests.remotes.verdicts import Findings, at_most
-from tests.remotes.watching import inside
+from tests.remotes.watching import History, inside
 
 DEAD: Final = 20  # of a hundred
 WITHIN: Final = 120.0  # s
