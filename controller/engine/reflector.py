@@ -160,6 +160,8 @@ class Reflector:
         token, version = "", None
         while True:
             page = await self._source.page(limit=limit, continue_token=token)
+            if self._interrupted:
+                return
             self._progress.paged(page.objects, page.unreadable, loop.time())
             version = page.resource_version if version is None else version
             if not page.continue_token:
@@ -192,6 +194,8 @@ class Reflector:
             except TimeoutError:
                 progress.marker_missing(loop.time())
                 return False
+            if self._interrupted:
+                return False
             if not events:
                 progress.ended(loop.time())
                 return False
@@ -202,6 +206,8 @@ class Reflector:
     async def _follow(self, stream: Stream, loop: asyncio.AbstractEventLoop) -> None:
         progress = self._progress
         while events := await stream.read():
+            if self._interrupted:
+                return  # it came over a connection that another one has replaced, which will send it again
             if (error := progress.received(events, loop.time())) is not None:
                 raise error
         progress.ended(loop.time())

@@ -8,17 +8,14 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Final
 
-import msgspec
-import structlog
-
 from controller.engine.backoff import Backoff
 from controller.engine.progress import cause
-from controller.fleet import state
 from controller.fleet.breaker import OutcomeListener
 from controller.fleet.cluster import Cluster
 from controller.fleet.counters import ConnectionCounters
 from controller.fleet.kubeconfig_secret import KUBECONFIG_KEY, KubeconfigSecret
-from controller.fleet.pulse import ATTEMPT_INTERVAL, LOST, PROBE_INTERVAL, Pulse
+from controller.fleet.pulse import ATTEMPT_INTERVAL, PROBE_INTERVAL, Pulse
+from controller.fleet.report import Report
 from controller.fleet.state import ClusterState, Phase, Reason
 from controller.fleet.way import Answer, MakeClient, Questions, Verify, Way
 from controller.kube import errors
@@ -35,9 +32,6 @@ VERIFY_INTERVAL: Final = 300.0  # s between two looks whether it is still the sa
 ROTATE_BASE: Final = 2.0  # s; upper bound of the first wait before a new access that failed is tried again
 ROTATE_CAP: Final = 5.0  # s
 TICK: Final = 0.001  # s; the shortest wait
-REMIND_INTERVAL: Final = 60.0  # s between two log lines about a cluster that stays away
-
-_log = structlog.get_logger(__name__)
 
 
 class Connection:
@@ -63,26 +57,21 @@ class Connection:
     ) -> None:
         self.counters: Final = ConnectionCounters()
         self.generation = 0  # of the connection in use; what an older one reports is ignored
-        self._who = who
         self._cluster = cluster
         self._make_client = make_client
         self._verify = verify
         self._secret = KubeconfigSecret(who, namespace, secret_name, cluster.context, local, allow_proxy)
         self._pulse = Pulse(rng)
+        self._report = Report(who, cluster, self.counters)
         self._changed = asyncio.Event()
         self._woken = False
         self._wanted: Access | None = None  # what the Secret says now; None while it says nothing usable
-        self._problem: ClusterState | None = None  # why the Secret's present content is not in use
         self._way: Way | None = None  # the one in use
         self._retiring: asyncio.TaskGroup | None = None
-        self._losses: dict[Phase, ClusterState] = {}  # what the last failure of each sort said
-        self._halted: ClusterState | None = None
-        self._known = ClusterState(True, Reason.CONNECTED)  # version, UID and note as last heard
-        self._doubts = 0  # signs that something is wrong on the way
-        self._doubtful = False
+        self._doubted_at: float | None = None  # when signs came that something is wrong, of which no look knows yet
         self._rights_at = self._verified_at = -math.inf
         self._backoff = Backoff(rng, base=ROTATE_BASE, cap=ROTATE_CAP)
-        self._rotate_at = self._judge_at = self._attempted = self._logged = -math.inf
+        self._rotate_at = self._judge_at = self._attempted = self._proved = -math.inf
 
     @property
     def access(self) -> Access | None:
@@ -123,7 +112,7 @@ class Connection:
                         due, _ = self._next()
                     await self._wait(due)
         finally:
-            self._wanted = self._problem = None
+            self._wanted = self._report.problem = None
             await self._drop(ClusterState(False, Reason.CONNECTING, "the connection was closed"))
 
     def _next(self) -> tuple[float, Callable[[], Awaitable[None]]]:
@@ -135,8 +124,10 @@ class Connection:
         if self._way is None:
             return max(pulse.due, paced), self._connect
         # Under suspicion only the look counts: it must not wait for a second way that may be as dead.
-        if self._wanted != self._way.access and pulse.phase is not Phase.SUSPECT and self._rotate_at <= pulse.due:
-            return max(self._rotate_at, paced), self._rotate
+        # And a Secret that changes ten times a second makes no ten connections a second.
+        rotate = max(self._rotate_at, self._proved + ATTEMPT_INTERVAL)
+        if self._wanted != self._way.access and pulse.phase is not Phase.SUSPECT and rotate <= pulse.due:
+            return max(rotate, paced), self._rotate
         return max(pulse.due, paced), self._look
 
     async def _wait(self, due: float) -> None:
@@ -170,12 +161,12 @@ class Connection:
             self._judge_at = _now() + max(ATTEMPT_INTERVAL, self._backoff.next())
         if verdict.absent:
             assert verdict.problem is not None
-            self._wanted = self._problem = None
+            self._wanted = self._report.problem = None
             await self._drop(verdict.problem)
         elif verdict.problem is not None:
             # The last good credentials go on working, if there are any; a read that failed says nothing of them.
             if self._way is None or verdict.problem.reason is not Reason.CONNECTING:
-                self._problem = verdict.problem
+                self._report.problem = verdict.problem
                 self._wanted = self.access
                 if self._way is None:
                     self._pulse.rest(Phase.CONFIG_INVALID)
@@ -184,11 +175,11 @@ class Connection:
             self._want(verdict.access)
 
     def _want(self, access: Access | None) -> None:
-        self._wanted, self._problem = access, None
+        self._wanted, self._report.problem = access, None
         self._backoff.reset()
-        self._rotate_at = self._attempted = -math.inf  # a new access is tried at once
+        self._rotate_at = -math.inf  # a new access is tried at once
         if self._way is None:
-            self._losses.clear()
+            self._report.forget()
             self._pulse.begin(_now())
         self._publish()
 
@@ -213,12 +204,12 @@ class Connection:
         try:
             way, answer = await self._prove(ROTATE_DEADLINE if self._pulse.usable else CONNECT_DEADLINE)
         except errors.KubeError as error:
-            self._problem = self._loss(error)
+            self._report.problem = self._report.loss(error)
         else:
             if way is not None:
                 self._adopt(way, answer)
             else:
-                self._problem = answer.identity
+                self._report.problem = answer.identity
         # Tried again: a new address may only be late.
         self._rotate_at = _now() + max(ATTEMPT_INTERVAL, self._backoff.next())
         self._publish()
@@ -226,7 +217,7 @@ class Connection:
     async def _prove(self, deadline: float) -> tuple[Way | None, Answer]:
         """A way that leads to the right cluster and lets us work there; None when it is another cluster."""
         assert self._wanted is not None
-        self._attempted = _now()
+        self._attempted = self._proved = _now()
         way: Way | None = None
         proven = False
         try:
@@ -255,7 +246,7 @@ class Connection:
             self._cluster.connect(way.open(self._refuse, self._listener(self.generation)))
         if former is not None:
             self._retire(former)
-        self._problem = self._halted = None
+        self._report.problem = self._report.halted = None
         self._rights_at = self._verified_at = _now()
         self._backoff.reset()
         self._learn(answer)
@@ -265,10 +256,10 @@ class Connection:
     async def _look(self) -> None:
         """One look over the way in use."""
         assert self._way is not None
-        pulse, now, doubts = self._pulse, _now(), self._doubts
+        pulse, now, doubted = self._pulse, _now(), self._doubted_at is not None
         back = pulse.decides
         rights = back or pulse.phase is Phase.FORBIDDEN or now - self._rights_at >= RIGHTS_INTERVAL
-        verify = back or self._doubtful or now - self._verified_at >= VERIFY_INTERVAL
+        verify = back or doubted or now - self._verified_at >= VERIFY_INTERVAL
         deadline = PROBE_DEADLINE if pulse.usable else CONNECT_DEADLINE
         pulse.looking(now)
         self._attempted = now
@@ -290,7 +281,7 @@ class Connection:
         else:
             self._learn(answer)
             pulse.answered(_now())
-            if doubts == self._doubts:
+            if doubted or self._doubted_at is None:
                 self._trust()
             else:
                 pulse.hurry(_now())  # the answer may be older than the doubt
@@ -306,29 +297,16 @@ class Connection:
         self._cluster.answered()
 
     def _learn(self, answer: Answer) -> None:
-        known = self._known
-        if answer.version is not None:
-            known = msgspec.structs.replace(known, server_version=answer.version)
-        if (identity := answer.identity) is not None:
-            uid = identity.cluster_uid or known.cluster_uid
-            if known.cluster_uid not in ("", uid):
-                self._cluster.relist("identity")  # another cluster, with somebody's consent
-            known = msgspec.structs.replace(known, cluster_uid=uid, note=identity.note)
-        self._known = known
+        if self._report.learn(answer):
+            self._cluster.relist("identity")  # another cluster, with somebody's consent
 
     def _halt(self, answer: Answer) -> None:
         """The cluster is not the one that it should be."""
-        self._halted = answer.identity
+        self._report.halted = answer.identity
         self._pulse.halt(Phase.IDENTITY_MISMATCH, _now())
 
     def _failed(self, error: errors.KubeError) -> None:
-        loss = self._loss(error)
-        self._losses[loss.phase] = loss
-        self._pulse.failed(loss.phase, _now())
-
-    def _loss(self, error: errors.KubeError) -> ClusterState:
-        loss = state.of_error(error)
-        return msgspec.structs.replace(loss, message=f"ClientConfig {self._who}: {loss.message}")
+        self._pulse.failed(self._report.lost(error), _now())
 
     # ── signs from those who use the connection ─────────────────────────────────────────────────────
 
@@ -356,58 +334,18 @@ class Connection:
         """Look at once; ``hold``: let no watch begin before that look was answered."""
         self._pulse.hurry(_now())
         self._changed.set()
-        if hold:
-            self._doubts += 1
-            self._doubtful = True
+        if hold and self._doubted_at is None:
+            self._doubted_at = _now()
             self._cluster.hold()
 
     def _trust(self) -> None:
-        self._doubtful = False
+        self._doubted_at = None
         self._cluster.release()
 
-    # ── what everybody reads ────────────────────────────────────────────────────────────────────────
-
     def _publish(self) -> None:
-        before, after = self._cluster.state, self._state()
-        if self._way is not None and not after.usable:
+        state = self._report.publish(self._pulse.phase, connected=self._way is not None)
+        if self._way is not None and not state.usable:
             self._way.abort()
-        self._cluster.update(after)
-        self._count(before, after)
-
-    def _state(self) -> ClusterState:
-        phase, problem = self._pulse.phase, self._problem
-        if self._way is None and problem is not None:
-            return problem
-        if self._pulse.usable:
-            return msgspec.structs.replace(_connected(self._known, problem), phase=phase)
-        if phase is Phase.IDENTITY_MISMATCH:
-            assert self._halted is not None
-            return msgspec.structs.replace(self._halted, phase=phase, server_version=self._known.server_version)
-        if phase in LOST:
-            loss = problem or self._losses.get(phase)
-            if loss is None:  # failures of several sorts, of which none was confirmed
-                last = list(self._losses.values())[-1]
-                loss = msgspec.structs.replace(last, reason=Reason.UNREACHABLE)
-            return msgspec.structs.replace(loss, phase=phase)
-        return ClusterState(False, Reason.CONNECTING, f"ClientConfig {self._who}: connecting", phase=phase)
-
-    def _count(self, before: ClusterState, after: ClusterState) -> None:
-        """Count and log a change of phase, and once a minute that a cluster is still away."""
-        now = _now()
-        changed = before.phase is not after.phase
-        if changed:
-            self.counters.transitions[before.phase, after.phase] += 1
-        elif after.usable or now - self._logged < REMIND_INTERVAL:
-            return
-        self._logged = now
-        log = _log.info if after.usable or after.reason is Reason.CONNECTING else _log.warning
-        log(
-            f"cluster is {after.phase}" if changed else f"cluster is still {after.phase}",
-            cluster=self._cluster.context,
-            was=before.phase,
-            reason=after.reason,
-            message=after.message,
-        )
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -419,8 +357,7 @@ class Connection:
         """Disconnect and forget the credentials; nothing in the remote cluster is touched."""
         way, self._way = self._way, None
         self._pulse.rest(Phase.CONFIG_INVALID)
-        self._losses.clear()
-        self._halted = None
+        self._report.forget()
         self.generation += 1
         before = self._cluster.state
         if way is None:
@@ -428,7 +365,7 @@ class Connection:
         else:
             way.abort()
             self._cluster.disconnect(why)
-        self._count(before, self._cluster.state)
+        self._report.count(before)
         if way is not None:
             await way.close()
 
@@ -442,18 +379,6 @@ _SIGNS: Final = (
     errors.TLSFailed,
     errors.Unauthorized,
 )
-
-
-def _connected(known: ClusterState, problem: ClusterState | None) -> ClusterState:
-    """The state of a cluster that is in use; ``problem``: why what its Secret says now is not."""
-    version = known.server_version
-    message = f"connected, Kubernetes {version}" if version else "connected"
-    if known.note:
-        message = f"{message}; {known.note}"
-    if problem is None:
-        return msgspec.structs.replace(known, message=message)
-    message = f"the last good credentials are still in use; {problem.message}"
-    return msgspec.structs.replace(known, reason=Reason.ROTATION_FAILED, message=message)
 
 
 def _now() -> float:
