@@ -15,6 +15,7 @@ from yarl import URL
 
 from controller.cli.failures import first
 from controller.fleet.limits import raise_open_files
+from controller.kube import tls_buffers
 from controller.kube.addresses import AddressPolicy, Resolvers
 from controller.kube.addresses import policy as address_policy
 from controller.kube.aiohttp_transport import AiohttpTransport
@@ -158,6 +159,7 @@ async def _run(settings: Settings) -> None:
     )
     controller = Controller(settings, credentials, transports(policy), rng=SystemRandom())
     calm_collector()
+    tls_buffers.shrink()
     async with anyio.create_task_group() as group:
         group.start_soon(controller.run)
         await until_signal()

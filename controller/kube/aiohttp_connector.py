@@ -16,6 +16,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
+from controller.kube import tls_buffers
 from controller.kube.addresses import RESOLVE_DEADLINE
 
 CONNECT_DEADLINE: Final = 3.0  # s for TCP and TLS together; the resolver has a deadline of its own
@@ -46,6 +47,7 @@ class Connector(aiohttp.TCPConnector):
         connection = await super().connect(req, traces, timeout)
         if (transport := connection.transport) is not None and transport not in self._sockets:
             self._sockets[transport] = transport.get_extra_info("socket")
+            tls_buffers.share(transport)
         return connection
 
     async def _create_connection(

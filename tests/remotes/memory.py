@@ -195,14 +195,13 @@ async def figures(*, quick: bool = False) -> list[Figure]:
     each = (many.mib - none.mib) / many.remotes
     core = many.core - none.core
     note = f"{many.streams / many.remotes:g} watches each, {many.files} files open"
-    found = [
+    return [
         Figure(GROUP, "memory without a remote cluster", "MiB", (none.mib,), Goal("<=", 120, "MiB")),
         Figure(GROUP, "memory of one idle remote cluster", "MiB", (each,), Goal("<=", 1, "MiB"), note),
         Figure(GROUP, f"memory with {many.remotes} of them", "MiB", (many.mib,), Goal("<=", 300, "MiB")),
         Figure(GROUP, f"CPU of {many.remotes}, watched and probed", "cores", (core,), Goal("<=", 0.15, "cores")),
         Figure(GROUP, "CPU without a remote cluster", "cores", (none.core,)),
     ]
-    return found
 
 
 def _lean() -> None:

@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 import threading
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -201,6 +202,18 @@ def test_a_run_raises_the_limit_of_open_files(own_kubeconfig: Path, monkeypatch:
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == before[1]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_run_begins_with_small_buffers(own_kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SSLProtocol, "max_size", 2**18)
+    seen: list[int] = []
+
+    async def look() -> None:
+        seen.append(SSLProtocol.max_size)
+
+    monkeypatch.setattr(command, "until_signal", look)
+    invoke("--kubeconfig", str(own_kubeconfig), *ANYWHERE)
+    assert seen == [2**14]
 
 
 async def test_connections_to_a_host_share_what_resolves_its_name() -> None:
