@@ -37,6 +37,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     for name in (*VARIABLES, "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(SSLProtocol, "max_size", SSLProtocol.max_size)  # a run changes it for the whole process
     yield
     structlog.reset_defaults()
 
