@@ -101,10 +101,7 @@ class Client:
         """One object, as of now (a quorum read). ``Malformed`` when the server answers with another one."""
         headers = (("accept", _METADATA_OBJECT),) if metadata_only else ()
         request = Request(method="GET", path=resource.path(namespace, name), headers=headers, deadline=READ_DEADLINE)
-        found = objects.parse((await self._send("get", resource, request)).body)
-        if (found.head.namespace, found.head.name) != (namespace if resource.namespaced else "", name):
-            raise errors.Malformed(f"{resource} {namespace}/{name}: the server answered with another object")
-        return found
+        return _expected(resource, namespace, name, await self._send("get", resource, request))
 
     async def list_page(
         self,
@@ -242,7 +239,8 @@ class Client:
     ) -> Object:
         """POST; raises ``AlreadyExists``."""
         request = self._write("POST", resource.path(namespace), obj, _query(fieldManager=field_manager))
-        return objects.parse((await self._send("create", resource, request)).body)
+        name = obj.get("metadata", {}).get("name", "")
+        return _expected(resource, namespace, name, await self._send("create", resource, request))
 
     async def apply(
         self,
@@ -263,7 +261,7 @@ class Client:
         query = _query(fieldManager=field_manager, force="true" if force else "")
         path = resource.path(namespace, name, subresource)
         request = self._write("PATCH", path, obj, query, content=_PATCH_CONTENT["apply"])
-        return objects.parse((await self._send("apply", resource, request)).body)
+        return _expected(resource, namespace, name, await self._send("apply", resource, request))
 
     async def patch(
         self,
@@ -280,7 +278,7 @@ class Client:
         path = resource.path(namespace, name, subresource)
         query = _query(fieldManager=field_manager)
         request = self._write("PATCH", path, patch, query, content=_PATCH_CONTENT[kind])
-        return objects.parse((await self._send("patch", resource, request)).body)
+        return _expected(resource, namespace, name, await self._send("patch", resource, request))
 
     async def replace(
         self,
@@ -295,7 +293,7 @@ class Client:
         """PUT; ``metadata.uid`` and ``metadata.resourceVersion`` in ``obj`` are preconditions (``Conflict``)."""
         path = resource.path(namespace, name, subresource)
         request = self._write("PUT", path, obj, _query(fieldManager=field_manager))
-        return objects.parse((await self._send("update", resource, request)).body)
+        return _expected(resource, namespace, name, await self._send("update", resource, request))
 
     async def delete(
         self,
@@ -366,6 +364,14 @@ class Client:
         if self._observer is not None:
             seconds = asyncio.get_running_loop().time() - started
             self._observer(verb, str(resource or ""), outcome, seconds)
+
+
+def _expected(resource: Resource, namespace: str, name: str, response: Response) -> Object:
+    """The object that a request was about; ``Malformed`` when it is another one. ``name`` "": the server chose it."""
+    found = objects.parse(response.body)
+    if (found.head.namespace, name and found.head.name) != (namespace if resource.namespaced else "", name):
+        raise errors.Malformed(f"{resource} {namespace}/{name}: the server answered with another object")
+    return found
 
 
 def _query(**parameters: str) -> tuple[tuple[str, str], ...]:

@@ -148,6 +148,13 @@ async def test_another_object_than_asked_for_is_not_believed(namespace: str, nam
         await Client(Line()).get(SECRETS, namespace, name)
 
 
+async def test_an_answer_about_another_object_than_was_written_is_not_believed() -> None:
+    with pytest.raises(errors.Malformed, match="another object"):
+        await Client(Line()).create(SECRETS, "ns", {"metadata": {"name": "b"}})
+    with pytest.raises(errors.Malformed, match="another object"):
+        await Client(Line()).patch(SECRETS, "other", "a", {}, kind="merge")
+
+
 # ── lists and watches ───────────────────────────────────────────────────────────────────────────────
 
 
