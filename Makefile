@@ -1,4 +1,4 @@
-# The verbs: run, test, check, bench, test-real. Each sets up its own virtual environment first, from locked versions.
+# The verbs: run, test, check, bench, bench-remotes, test-real. Each sets up its own virtual environment first, from locked versions.
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,10 +10,10 @@ IMAGE ?= k8ssandra-controller:latest
 SAMPLE := manifests/samples/demo.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-real check bench manifests lock image clean
+.PHONY: help run test test-real check bench bench-remotes manifests lock image clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(READY): requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
@@ -40,6 +40,9 @@ check: $(READY) ## formatting, lint, types, layers
 
 bench: $(READY) ## figures beside their partners, in one run
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-remotes: $(READY) ## remote clusters that fail, move and rotate: measured results beside the goals
+	@$(BIN)/python -m tests.remotes $(ARGS)
 
 manifests: $(READY) ## write manifests/crds from the typed structs
 	@$(BIN)/python -m controller.cli.manifests

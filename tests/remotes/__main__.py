@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from tests.bench import report
-from tests.remotes import crowd, outages, rotation, starting
+from tests.remotes import crowd, idle, limits, links, outages, reload, rotation, starting
 from tests.remotes.verdicts import Findings
 
 
@@ -27,7 +28,11 @@ MEASURES: Final[dict[str, Measure]] = {
     "outages": outages.outages,
     "start": starting.start,
     "rotation": rotation.rotation,
+    "links": links.links,
+    "limits": limits.limits,
+    "reload": reload.reload,
     "crowd": crowd.crowd,
+    "idle": idle.idle,  # the last: it makes this process's own TLS buffers small
 }
 
 
@@ -42,6 +47,7 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.names) - set(MEASURES):
         parser.error(f"there is no figure {', '.join(sorted(unknown))}")
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # clients that go away are what this is about
     load = os.getloadavg()
     found = Findings()
     for name in options.names or list(MEASURES):

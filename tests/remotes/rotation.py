@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any, Final, cast
 
 import msgspec
 import trustme
 
 from controller.kube.access import Access
-from controller.kube.aiohttp_transport import USER_AGENT
-from controller.kube.transport import Request
 from controller.sandbox.apiserver import ApiServer, serve
 from controller.sandbox.crds import data_plane_crds
 from tests import manifests
@@ -22,6 +20,7 @@ from tests.remotes.events import Shown, events
 from tests.remotes.fleet import NAMESPACE, Fleet, Plane, datacenters, fleet, names, shows_size
 from tests.remotes.process import RunningController
 from tests.remotes.proxy import Proxy
+from tests.remotes.seen import tokens, watches, writes
 from tests.remotes.verdicts import Findings, at_most
 
 WITHIN: Final = 35.0  # s
@@ -62,17 +61,18 @@ async def rotation(found: Findings, *, quick: bool) -> None:
 async def _tokens(world: Fleet, context: str, rounds: int) -> list[Figure]:
     plane = world.planes[context]
     used: list[float] = []
-    watches = _watches(plane.server)
-    async with _noting(plane.server) as first_use, events(world, context, f"{context}-k-dc1") as shown:
-        for _ in range(rounds):
-            token = await plane.new_token()
-            changed = await world.rewrite(context, msgspec.structs.replace(plane.access, token=token))
-            await stage.until(_holds(lambda token=token: token in first_use), "the new token is in use")  # type: ignore[misc]
-            used.append(first_use[token] - changed)
-            plane.token = token
-        await asyncio.sleep(SETTLE)
+    before = watches(plane.server)
+    with tokens(plane.server) as first_use:
+        async with events(world, context, f"{context}-k-dc1") as shown:
+            for _ in range(rounds):
+                token = await plane.new_token()
+                changed = await world.rewrite(context, msgspec.structs.replace(plane.access, token=token))
+                await stage.until(_holds(lambda token=token: token in first_use), "the new token is in use")  # type: ignore[misc]
+                used.append(first_use[token] - changed)
+                plane.token = token
+            await asyncio.sleep(SETTLE)
     group = f"a new token in the Secret, {rounds} times"
-    dropped = float(_watches(plane.server) - watches)
+    dropped = float(watches(plane.server) - before)
     return [
         at_most(group, "G13 in use after", used, 2),
         at_most(group, "G13 watches that were dropped", (dropped,), 0, ""),
@@ -82,7 +82,7 @@ async def _tokens(world: Fleet, context: str, rounds: int) -> list[Figure]:
 
 async def _bad_token(world: Fleet, context: str) -> list[Figure]:
     plane = world.planes[context]
-    watches = _watches(plane.server)
+    before = watches(plane.server)
     async with events(world, context, f"{context}-k-dc1") as shown:
         bad = msgspec.structs.replace(plane.access, token="expired")
         changed = await world.rewrite(context, bad)
@@ -93,7 +93,7 @@ async def _bad_token(world: Fleet, context: str) -> list[Figure]:
     group = "a new token that the server refuses"
     return [
         at_most(group, "RotationFailed is said after", (said,), 5),
-        at_most(group, "watches that were dropped", (float(_watches(plane.server) - watches),), 0, ""),
+        at_most(group, "watches that were dropped", (float(watches(plane.server) - before),), 0, ""),
         at_most(group, "Connected again with the right one after", (over,), 5),
         *_of_events(group, shown),
     ]
@@ -177,7 +177,7 @@ def _of_swaps(group: str, found: list[_Swap]) -> list[Figure]:
 
 async def _vanish(world: Fleet, context: str) -> list[Figure]:
     plane, loop = world.planes[context], asyncio.get_running_loop()
-    writes = _writes(plane.server)
+    before = writes(plane.server)
     deleted = await world.remove(context, config=False)
     said = await world.said(context, deleted, "False", WITHIN, "SecretNotFound")
     await stage.until(_holds(lambda: plane.proxy.open == 0), "no connection is left", WITHIN)
@@ -187,7 +187,7 @@ async def _vanish(world: Fleet, context: str) -> list[Figure]:
     return [
         at_most(group, "SecretNotFound is said after", (said,), 5),
         at_most(group, "disconnected after", (closed,), 5),
-        at_most(group, "writes there afterwards", (float(_writes(plane.server) - writes),), 0, ""),
+        at_most(group, "writes there afterwards", (float(writes(plane.server) - before),), 0, ""),
     ]
 
 
@@ -199,7 +199,7 @@ async def _exchange(world: Fleet, context: str, stack: AsyncExitStack) -> list[F
     await other.prepare(manifests.data_plane(NAMESPACE), data_plane_crds())
     other.server.accounts.admin_token = plane.token
     endpoint = await stack.enter_async_context(serve(other.server))
-    writes = _writes(other.server)
+    before = writes(other.server)
     right = plane.proxy.target
     begun = loop.time()
     plane.proxy.target = _target(endpoint.url)
@@ -207,7 +207,7 @@ async def _exchange(world: Fleet, context: str, stack: AsyncExitStack) -> list[F
     said = await world.said(context, begun, "False", WITHIN, "IdentityChanged")
     await world.resize(f"{context}-k", 7)
     await asyncio.sleep(OBSERVED)
-    written = _writes(other.server) - writes
+    written = writes(other.server) - before
     async with datacenters(plane) as history:
         back = loop.time()
         plane.proxy.target = right
@@ -224,34 +224,7 @@ async def _exchange(world: Fleet, context: str, stack: AsyncExitStack) -> list[F
     ]
 
 
-# ── what the servers saw ────────────────────────────────────────────────────────────────────────────
-
-
-def _watches(server: ApiServer) -> int:
-    """Watches that the controller has opened."""
-    return server.record.requests(verb="watch", user_agent=USER_AGENT)
-
-
-def _writes(server: ApiServer) -> int:
-    """Writes of the controller, refused ones too."""
-    return sum(entry.user_agent.startswith(USER_AGENT) for entry in server.record.writes)
-
-
-@asynccontextmanager
-async def _noting(server: ApiServer) -> AsyncIterator[dict[str, float]]:
-    """The loop time at which each token was first used."""
-    found: dict[str, float] = {}
-    inner, loop = server.handle, asyncio.get_running_loop()
-
-    def handle(request: Request, *, token: str | None) -> Any:
-        found.setdefault(token or "", loop.time())
-        return inner(request, token=token)
-
-    server.handle = handle  # type: ignore[method-assign]
-    try:
-        yield found
-    finally:
-        del server.handle  # the method of the class is there again
+# ── what was noticed ────────────────────────────────────────────────────────────────────────────────
 
 
 async def _relists(running: RunningController, context: str) -> dict[str, float]:
