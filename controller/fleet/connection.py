@@ -71,7 +71,7 @@ class Connection:
         self._doubted_at: float | None = None  # when signs came that something is wrong, of which no look knows yet
         self._rights_at = self._verified_at = -math.inf
         self._backoff = Backoff(rng, base=ROTATE_BASE, cap=ROTATE_CAP)
-        self._rotate_at = self._judge_at = self._attempted = self._proved = -math.inf
+        self._rotate_at = self._judge_at = self._attempted = self._proved = self._turned = -math.inf
 
     @property
     def access(self) -> Access | None:
@@ -124,7 +124,6 @@ class Connection:
         if self._way is None:
             return max(pulse.due, paced), self._connect
         # Under suspicion only the look counts: it must not wait for a second way that may be as dead.
-        # And a Secret that changes ten times a second makes no ten connections a second.
         rotate = max(self._rotate_at, self._proved + ATTEMPT_INTERVAL)
         if self._wanted != self._way.access and pulse.phase is not Phase.SUSPECT and rotate <= pulse.due:
             return max(rotate, paced), self._rotate
@@ -177,7 +176,10 @@ class Connection:
     def _want(self, access: Access | None) -> None:
         self._wanted, self._report.problem = access, None
         self._backoff.reset()
-        self._rotate_at = -math.inf  # a new access is tried at once
+        self._rotate_at = -math.inf
+        if _now() - self._turned >= ATTEMPT_INTERVAL:
+            self._attempted = self._proved = -math.inf  # a new access is tried at once, unless they follow fast
+        self._turned = _now()
         if self._way is None:
             self._report.forget()
             self._pulse.begin(_now())

@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.definitions import definitions
 from controller.engine.clock import SystemClock
+from controller.engine.reflector import Phase
 from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube.access import Access
 from controller.kube.addresses import AddressPolicy, Resolver, policy
@@ -97,6 +98,7 @@ class Stand:
         self.client = Client(InProcessTransport(self.control, self.control.admin_token))
         self.names: dict[str, Callable[[], str]] = {}  # host names, and what they resolve to
         self.watches: Counter[str] = Counter()
+        self.steady = 0  # of the steady context, once all is watched
         self.ways: list[Way] = []
         self.log = io.StringIO()
         self.said: list[bytes] = []  # whatever was sent anywhere, but for contents of Secrets and credentials
@@ -117,6 +119,19 @@ class Stand:
         self._task = asyncio.create_task(self.controller.run())
         await self.until(lambda: not self._waits(), "the controller is ready")
         return self.controller
+
+    async def begin(self) -> int:
+        """Start, and wait until every good cluster is connected and watched; the watches that the steady one has."""
+        await self.start()
+        assert self.controller is not None
+        for context in self.urls:
+            if (cluster := self.controller.pool.get(context)) is None:
+                continue  # a test took it away
+            await self.says(context, "Connected")
+            reflectors = [reflector for _, reflector in cluster.reflectors]
+            await self.until(lambda found=reflectors: all(r.state.phase is Phase.LIVE for r in found), "all is watched")
+        self.steady = self.watched(STEADY) if STEADY in self.urls else 0
+        return self.steady
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -284,6 +299,14 @@ class Stand:
     def open_watches(self, context: str) -> int:
         """Watches that are open now at a data plane."""
         return self.servers[self.urls[context]].watches
+
+    def open_at(self, server: str) -> int:
+        """Transports to a server that are not closed."""
+        return sum(not way.closed for way in self.made(server))
+
+    def bearers(self, context: str) -> set[str]:
+        """The tokens in use at a data plane."""
+        return {way.credentials.bearer() for way in self.made(self.urls[context]) if not way.closed}
 
     async def until(self, condition: Callable[[], Any], what: str, within: float = DEADLINE) -> None:
         """Wait until a condition, which may be a coroutine function, holds."""

@@ -30,14 +30,6 @@ async def one() -> AsyncIterator[Stand]:
         assert await made.leaks() == []
 
 
-async def settled(one: Stand) -> int:
-    """Start the controller and wait until the good clusters are connected; the watches that this took."""
-    await one.start()
-    for context in (STEADY, SUBJECT):
-        await one.says(context, "Connected")
-    return one.watched()
-
-
 def smuggle(one: Stand, name: str, spec: Any, **metadata: Any) -> None:
     """Put a ClientConfig into the store that no API server with our definition would let in."""
     head = {"apiVersion": CLIENT_CONFIGS.api_version, "kind": CLIENT_CONFIGS.kind}
@@ -63,14 +55,14 @@ async def invalid(one: Stand, name: str, says: str) -> None:
 )
 async def test_c01_a_spec_that_is_missing_is_invalid(one: Stand, says: str, spec: Any) -> None:
     smuggle(one, "bad", spec)
-    watched = await settled(one)
+    watched = await one.begin()
     await invalid(one, "bad", says)
     assert one.watched() == watched
 
 
 async def test_c02_an_empty_name_of_a_secret_is_invalid(one: Stand) -> None:
     await one.put_config("bad", {"contextName": "bad", "kubeConfigSecret": {"name": ""}})
-    await settled(one)
+    await one.begin()
     message = await one.says("bad", "InvalidSpec", "spec.kubeConfigSecret.name is empty")
     assert "name the Secret of this namespace" in message
 
@@ -89,7 +81,7 @@ async def test_c04_an_empty_context_name_is_no_way_to_the_control_planes_own_cre
     await one.put_config("empty", {"contextName": "", "kubeConfigSecret": {"name": "empty"}})
     made: list[str] = []
     one.on_transport = lambda credentials: made.append(f"{credentials.access.server} {credentials.bearer()}")
-    await settled(one)
+    await one.begin()
     assert one.controller is not None
     assert one.controller.pool.get("") is one.controller.local
     await one.until(lambda: f"{OWN} {CANARY}-of-nobody" in made, "it is tried with its own token")
@@ -99,7 +91,7 @@ async def test_c04_an_empty_context_name_is_no_way_to_the_control_planes_own_cre
 async def test_c05_of_two_with_one_context_the_older_has_it(one: Stand) -> None:
     await one.put_secret("younger", one.kubeconfig(STEADY))
     smuggle(one, "younger", {"contextName": STEADY, "kubeConfigSecret": {"name": "younger"}}, **LATER)
-    watched = await settled(one)
+    watched = await one.begin()
     message = await one.says("younger", "DuplicateContext", f"ClientConfig {NAMESPACE}/{STEADY}")
     assert "set another spec.contextName or delete one of them" in message
     assert one.watched() == watched
@@ -109,7 +101,7 @@ async def test_c06_two_namespaces_are_no_excuse_for_one_context(one: Stand) -> N
     one.control.apply_manifest({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team-b"}})
     spec = {"contextName": STEADY, "kubeConfigSecret": {"name": "other"}}
     smuggle(one, "other", spec, namespace="team-b", **LATER)
-    await settled(one)
+    await one.begin()
 
     async def said() -> bool:
         found = (await one.client.get(CLIENT_CONFIGS, "team-b", "other")).decode(dict)
@@ -125,7 +117,7 @@ async def test_c07_one_secret_may_lead_to_two_clusters(one: Stand) -> None:
     for context in (STEADY, SUBJECT):
         await one.delete(CLIENT_CONFIGS, context)
         await one.put_config(context, {"contextName": context, "kubeConfigSecret": {"name": "both"}})
-    await settled(one)
+    await one.begin()
     await one.put_secret("both", b"canary: [")
     for context in (STEADY, SUBJECT):
         await one.says(context, "RotationFailed", "both")
@@ -151,14 +143,14 @@ async def test_c08_any_name_of_a_context_goes_through_labels_and_metrics(one: St
     await one.delete(CLIENT_CONFIGS, SUBJECT)
     await one.put_secret(SUBJECT, one.kubeconfig(context, server=url))
     await one.put_config(SUBJECT, {"contextName": context, "kubeConfigSecret": {"name": SUBJECT}})
-    await settled(one)
+    await one.begin()
     await one.until(lambda: one.metric("remote_cluster_up", context=context) == 1.0, "a metric bears its name")
 
 
 @pytest.mark.parametrize("context", ["a" * 254, "a\nb", "\x1b[31mred", "x" * 10_000])
 async def test_c08_what_cannot_be_a_label_is_invalid(one: Stand, context: str) -> None:
     await one.put_config("bad", {"contextName": context, "kubeConfigSecret": {"name": "bad"}})
-    await settled(one)
+    await one.begin()
     message = await one.says("bad", "InvalidSpec", "spec.contextName")
     assert len(message) < 1024
     assert message.isprintable()
@@ -169,7 +161,7 @@ async def test_c08_what_cannot_be_a_label_is_invalid(one: Stand, context: str) -
 @pytest.mark.parametrize("name", ["../other", "other/name", "a/../../b", "Upper", "a_b", "%2e%2e", "x" * 254])
 async def test_c09_a_secret_is_named_in_its_own_namespace_only(one: Stand, name: str) -> None:
     await one.put_config("bad", {"contextName": "bad", "kubeConfigSecret": {"name": name}})
-    await settled(one)
+    await one.begin()
     await one.says("bad", "InvalidSpec", "only Secrets of namespace")
     asked = [line for line in one.said if b"/secrets/" in line and b"steady" not in line and b"subject" not in line]
     assert asked == []
@@ -183,7 +175,7 @@ async def test_c10_fields_that_nobody_knows_are_left_alone(one: Stand) -> None:
     one.control.apply_manifest(definition)
     await one.delete(CLIENT_CONFIGS, SUBJECT)
     await one.put_config(SUBJECT, spec)
-    await settled(one)
+    await one.begin()
     assert (await one.client.get(CLIENT_CONFIGS, NAMESPACE, SUBJECT)).decode(dict)["spec"] == spec
 
 
@@ -201,7 +193,7 @@ async def test_c10_fields_that_nobody_knows_are_left_alone(one: Stand) -> None:
 )
 async def test_c11_another_shape_is_invalid_and_the_watch_goes_on(one: Stand, says: str, spec: Any) -> None:
     smuggle(one, "bad", spec)
-    watched = await settled(one)
+    watched = await one.begin()
     await invalid(one, "bad", says)
     await one.put_config("later")
     await one.says("later", "RestartRequired")
@@ -212,7 +204,7 @@ async def test_c12_one_that_is_being_deleted_is_let_go_of_although_a_finalizer_h
     async with stand(hot_reload=True) as one:
         patch = {"metadata": {"finalizers": ["example.com/hold"]}}
         await one.client.patch(CLIENT_CONFIGS, NAMESPACE, SUBJECT, patch, kind="merge")
-        await settled(one)
+        await one.begin()
         await one.delete(CLIENT_CONFIGS, SUBJECT)
         await one.until(lambda: all(way.closed for way in one.made(one.urls[SUBJECT])), "it is disconnected", 5.0)
         assert (await one.client.get(CLIENT_CONFIGS, NAMESPACE, SUBJECT)).head.deletion_timestamp is not None
@@ -233,7 +225,7 @@ async def test_c12_one_that_is_being_deleted_is_not_begun_with(one: Stand) -> No
 async def test_c13_one_that_is_deleted_while_it_is_used_deletes_nothing(hot_reload: bool) -> None:
     async with stand(hot_reload=hot_reload) as one, operated(one.remotes()):
         await one.client.create(K8SSANDRA_CLUSTERS, NAMESPACE, cluster_of(STEADY, SUBJECT))
-        watched = await settled(one)
+        watched = await one.begin()
         await one.until(lambda: one.datacenters() == {STEADY: ["dc1"], SUBJECT: ["dc2"]}, "the datacenters are there")
         await one.delete(CLIENT_CONFIGS, SUBJECT)
         await one.delete(SECRETS, SUBJECT)
@@ -247,7 +239,7 @@ async def test_c13_one_that_is_deleted_while_it_is_used_deletes_nothing(hot_relo
 
 async def test_c14_one_that_is_made_anew_has_one_connection() -> None:
     async with stand(hot_reload=True) as one:
-        watched = await settled(one)
+        watched = await one.begin()
         await one.delete(CLIENT_CONFIGS, SUBJECT)
         await one.put_config(SUBJECT)
         await one.until(lambda: one.condition(SUBJECT), "it has a condition")
@@ -262,7 +254,7 @@ async def test_c15_a_thousand_are_started_in_bounded_time_and_the_good_ones_at_o
         smuggle(one, f"many-{number:04}", {"kubeConfigSecret": {"name": f"many-{number:04}"}}, uid=f"uid-{number}")
     loop = asyncio.get_running_loop()
     started = loop.time()
-    await settled(one)
+    await one.begin()
     await one.says("many-0999", "SecretNotFound", within=30.0)
     assert loop.time() - started <= 30.0
 
@@ -270,7 +262,7 @@ async def test_c15_a_thousand_are_started_in_bounded_time_and_the_good_ones_at_o
 async def test_c16_a_context_that_is_renamed_while_used_loses_no_datacenter() -> None:
     async with stand(hot_reload=True) as one, operated(one.remotes()):
         await one.client.create(K8SSANDRA_CLUSTERS, NAMESPACE, cluster_of(STEADY, SUBJECT))
-        watched = await settled(one)
+        watched = await one.begin()
         await one.until(lambda: one.datacenters() == {STEADY: ["dc1"], SUBJECT: ["dc2"]}, "the datacenters are there")
         await one.put_secret(SUBJECT, one.kubeconfig("renamed", server=one.urls[SUBJECT]))
         patch = {"spec": {"contextName": "renamed"}}
@@ -291,7 +283,7 @@ async def test_c17_the_control_plane_itself_may_be_a_data_plane() -> None:
         await one.put_secret("itself", one.kubeconfig("itself", server=OWN))
         await one.put_config("itself")
         await one.client.create(K8SSANDRA_CLUSTERS, NAMESPACE, cluster_of("itself"))
-        await settled(one)
+        await one.begin()
         await one.until(lambda: one.says_of_datacenter("dc1", "", ""), "the datacenter is Ready")
         await asyncio.sleep(30)
         sent = len(one.writes())
@@ -305,6 +297,6 @@ async def test_c18_two_names_of_one_cluster_are_told_apart_by_its_identity(one: 
     one.servers[url] = one.servers[one.urls[SUBJECT]]
     await one.put_secret("alias", one.kubeconfig("alias", server=url))
     smuggle(one, "alias", {"kubeConfigSecret": {"name": "alias"}}, **LATER)
-    watched = await settled(one)
+    watched = await one.begin()
     await one.says("alias", "SameCluster", SUBJECT)
     assert one.watched() == watched

@@ -30,7 +30,6 @@ class Scene:
         self.places = places
         self.deeds = deeds
         self.listener = trap
-        self.steady = 0  # watches that were opened before anything was done
 
     def content(self, row: Kubeconfig, context: str) -> bytes:
         return row.content(context, self.places)
@@ -43,7 +42,7 @@ class Scene:
         assert [deed for deed in self.deeds if deed[0] in traps.PROCESSES | traps.CODE - {"exec", "compile"}] == []
         assert traps.files(self.deeds) == []
         assert traps.peers(self.deeds) == set()
-        assert one.watched(STEADY) == self.steady
+        assert one.watched(STEADY) == one.steady
         assert one.alive
 
 
@@ -71,11 +70,8 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
             await one.put_secret(row.id.lower(), row.content(row.id.lower(), places))
             await one.put_config(row.id.lower())
         with traps.armed() as deeds:
-            await one.start()
+            await one.begin()
             scene = Scene(one, places, deeds, trap)
-            for context in (STEADY, SUBJECT):
-                await one.says(context, CONNECTED)
-            scene.steady = one.watched(STEADY)
             yield scene
             scene.unharmed()
 
