@@ -34,6 +34,7 @@ from controller.fleet.pool import Moves, Pool
 from controller.fleet.state import ClusterState, Reason
 from controller.fleet.status import KIND as CLIENT_CONFIG
 from controller.fleet.status import ClientConfigStatus
+from controller.fleet.throttle import Bucket, Throttled
 from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube.client import Client
 from controller.kube.credentials import Credentials
@@ -176,8 +177,12 @@ class Controller:
 
     def _client_config_changed(self, delta: Delta) -> None:
         head = delta.object.head
+        if delta.new is not None:
+            self.pool.noticed(delta.new)
         if self.settings.hot_reload:
-            self._carry_out(self.pool.follow(head.namespace, head.name, delta.new))
+            # Let go of one that is being deleted, although a finalizer may keep it for long.
+            now = delta.new if head.deletion_timestamp is None else None
+            self._carry_out(self.pool.follow(head.namespace, head.name, now))
         else:
             member = self.pool.member(head.namespace, head.name)
             gone = delta.new is None or (member is not None and member.uid != head.uid)
@@ -306,7 +311,9 @@ class Controller:
     def _make_client(self, credentials: Credentials, context: str, guard: Guard | None = None) -> Client:
         transport = self._make_transport(credentials, remote=bool(context))
         if guard is not None:
-            transport = guard(transport)
+            member = self.pool.holder(context)
+            # From the outside in: what is refused takes no token, and what waits for one holds no connection.
+            transport = guard(Throttled(transport, Bucket() if member is None else member.bucket))
         return Client(transport, observer=self.metrics.observer(context))
 
 

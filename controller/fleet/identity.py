@@ -220,7 +220,10 @@ class Pin:
 
     def _config(self) -> Object | None:
         """The ClientConfig as it is now; None when it is gone."""
-        found = self._local.cache.get(CLIENT_CONFIGS, self.owner.namespace, self.owner.name)
+        cache = self._local.cache
+        if CLIENT_CONFIGS not in cache.stores:
+            return None
+        found = cache.get(CLIENT_CONFIGS, self.owner.namespace, self.owner.name)
         return found if found is not None and found.head.uid == self.owner.uid else None
 
     def _annotation(self) -> str:

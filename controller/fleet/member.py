@@ -10,19 +10,24 @@ import msgspec
 
 from controller.fleet.cluster import Cluster
 from controller.fleet.connection import Connection
+from controller.fleet.identity import Pin
+from controller.fleet.pace import Pace, pace
 from controller.fleet.state import ClusterState, Reason
+from controller.fleet.throttle import Bucket
 from controller.fleet.types import ClientConfig
 from controller.kube.errors import Malformed
 from controller.kube.objects import Object
 
+CONTEXT_CAP: Final = 253  # characters; it is a label of metrics and part of every line of the log
 _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 class Member(msgspec.Struct):
     """A ClientConfig at the generation that is in use.
 
-    ``cluster`` and ``connection`` are None while it has none; then ``problem`` says why. ``scope`` is that of all
-    tasks of its cluster: whoever cancels it ends them.
+    ``cluster``, ``connection`` and ``pin`` are None while it has none; then ``problem`` says why. ``bucket`` is how
+    fast the cluster is spoken to, as ``pace`` says. ``scope`` is that of all tasks of its cluster: whoever cancels it
+    ends them. ``begun``: loop time at which its cluster was begun with.
     """
 
     namespace: str
@@ -35,6 +40,10 @@ class Member(msgspec.Struct):
     problem: ClusterState | None = None
     cluster: Cluster | None = None
     connection: Connection | None = None
+    pin: Pin | None = None
+    pace: Pace = Pace()
+    bucket: Bucket = msgspec.field(default_factory=Bucket)
+    begun: float = 0.0
     scope: anyio.CancelScope = msgspec.field(default_factory=anyio.CancelScope)
 
     @property
@@ -42,9 +51,23 @@ class Member(msgspec.Struct):
         """Whether its specification is such that it may have its context."""
         return self.problem is None or self.problem.reason is Reason.DUPLICATE_CONTEXT
 
+    def go_at(self, pace: Pace) -> None:
+        """Speak to the cluster as fast as ``pace`` says, from now on."""
+        if pace != self.pace:
+            self.pace = pace
+            self.bucket.set_rate(pace.qps, pace.burst)
+
     def alike(self, other: Member) -> bool:
-        """Whether ``other`` is the same ClientConfig, and leads to the same cluster by the same way."""
-        return (self.uid, self.context, self.secret) == (other.uid, other.context, other.secret)
+        """Whether ``other`` is the same ClientConfig for the same context."""
+        return (self.uid, self.context) == (other.uid, other.context)
+
+
+def annotations_of(config: Object) -> dict[str, str]:
+    """The annotations of a ClientConfig, {} when it cannot be read."""
+    try:
+        return config.decode(ClientConfig).metadata.annotations
+    except Malformed:
+        return {}
 
 
 def read(config: Object) -> Member:
@@ -65,9 +88,18 @@ def read(config: Object) -> Member:
         member.problem = ClusterState(False, Reason.INVALID_SPEC, f"{who}: {error}")
         return member
     member.created = typed.metadata.creation_timestamp
+    member.go_at(pace(typed.metadata.annotations))
     member.context = typed.spec.context_name or head.name
     member.secret = secret = typed.spec.kube_config_secret.name
-    if not secret:
+    if len(member.context) > CONTEXT_CAP or not member.context.isprintable():
+        member.context = ""  # nobody can have it
+        member.problem = ClusterState(
+            False,
+            Reason.INVALID_SPEC,
+            f"{who}: spec.contextName must be at most {CONTEXT_CAP} printable characters; rename the context in the "
+            "kubeconfig too",
+        )
+    elif not secret:
         member.problem = ClusterState(
             False,
             Reason.INVALID_SPEC,

@@ -10,7 +10,9 @@ import msgspec
 from controller.engine.chance import Chance
 from controller.fleet.cluster import Cluster
 from controller.fleet.connection import Connection, MakeClient
-from controller.fleet.member import Member, read
+from controller.fleet.identity import Identities, Owner, Pin
+from controller.fleet.member import Member, annotations_of, read
+from controller.fleet.pace import pace
 from controller.fleet.state import ClusterState, Reason
 from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube.objects import Object
@@ -51,6 +53,7 @@ class Pool:
         self._clusters: dict[str, Cluster] = {LOCAL: local}
         self._members: dict[tuple[str, str], Member] = {}
         self._holders: dict[str, Member] = {}  # by context
+        self._identities = Identities()
         self._built = False
 
     def __iter__(self) -> Iterator[Cluster]:
@@ -106,15 +109,20 @@ class Pool:
         return moves
 
     def follow(self, namespace: str, name: str, config: Object | None) -> Moves:
-        """Take over what one ClientConfig says now; None when it is gone."""
+        """Take over what one ClientConfig says now; None when it is gone.
+
+        A change of the Secret's name alone keeps the cluster: its connection goes over to the new one.
+        """
         moves = Moves()
         before = self._members.get((namespace, name))
         after = None if config is None else read(config)
         if before is not None and after is not None:
             if (before.uid, before.generation) == (after.uid, after.generation):
                 return moves  # its status, labels or annotations
-            if before.cluster is not None and after.problem is None and before.alike(after):
-                before.generation = after.generation
+            if before.connection is not None and after.problem is None and before.alike(after):
+                if before.secret != after.secret:
+                    before.connection.follow(after.secret)
+                before.generation, before.secret = after.generation, after.secret
                 moves.told.append(before)
                 return moves
         if before is not None:
@@ -131,6 +139,8 @@ class Pool:
         if member.cluster is not None:
             del self._clusters[member.context]
             del self._holders[member.context]
+            assert member.pin is not None
+            member.pin.forget()
             moves.ended.append(member)
 
     def _settle(self, context: str, moves: Moves) -> None:
@@ -153,19 +163,31 @@ class Pool:
                 moves.told.append(member)
 
     def _open(self, member: Member) -> None:
-        member.cluster = self._make_cluster(member.context)
+        cluster = member.cluster = self._make_cluster(member.context)
+        owner = Owner(member.namespace, member.name, member.uid, member.created, member.context)
+        member.pin = Pin(owner, cluster, local=self.local, identities=self._identities)
         member.connection = Connection(
             f"{member.namespace}/{member.name}",
             member.namespace,
             member.secret,
-            member.cluster,
+            cluster,
+            verify=member.pin.check,
             local=self.local,
             make_client=self._make_client,
             rng=self._chance.source("connection", member.context),
             allow_proxy=self._allow_proxy,
         )
-        self._clusters[member.context] = member.cluster
+        member.pin.on_doubt = member.connection.doubt
+        self._clusters[member.context] = cluster
         self._holders[member.context] = member
+
+    def noticed(self, config: Object) -> None:
+        """Heed what a ClientConfig says besides its specification: how fast to go, and which cluster it means."""
+        head = config.head
+        member = self._members.get((head.namespace, head.name))
+        if member is not None and member.uid == head.uid:
+            member.go_at(pace(annotations_of(config)))
+            self._identities.config_changed(head.namespace, head.name)
 
     def secret_changed(self, namespace: str, name: str) -> None:
         """Tell the connections that use this Secret."""

@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections import Counter
 from collections.abc import AsyncIterator
+from random import Random
 
 import pytest
 
@@ -21,11 +22,14 @@ from controller.fleet.throttle import Bucket
 from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube.client import Client
 from controller.kube.resources import CONFIG_MAPS, CRDS
-from tests.unit.fleet.world import FIRST, NAMESPACE, SECOND, Fleet, eventually
+from controller.sandbox.apiserver import ApiServer, Link
+from tests.unit.fleet.world import AUTHORITY, FIRST, NAMESPACE, SECOND, Fleet, eventually
 from tests.unit.fleet.world import fleet as make_fleet
 from tests.unit.test_supervisor import Run, kubeconfig, running, two_members
 
 pytestmark = pytest.mark.looptime
+
+THIRD = "https://10.0.0.3:6443"
 
 
 @pytest.fixture
@@ -34,6 +38,8 @@ async def fleet() -> AsyncIterator[Fleet]:
         for name, definition in definitions().items():
             if not name.startswith("clientconfigs"):
                 await made.client.create(CRDS, "", definition)
+        made.servers[THIRD] = ApiServer(name=THIRD, rng=Random(THIRD), authority=AUTHORITY)
+        made.links[THIRD] = Link()
         yield made
 
 
@@ -45,7 +51,7 @@ async def hot(fleet: Fleet) -> Run:
     return run
 
 
-async def add(fleet: Fleet, name: str, url: str = FIRST, context: str = "") -> None:
+async def add(fleet: Fleet, name: str, url: str = THIRD, context: str = "") -> None:
     await fleet.put_secret(kubeconfig(fleet, url, context or name), name)
     await fleet.put_config(name, secret=name, context=context or name)
 
@@ -75,14 +81,14 @@ async def test_of_one_that_is_deleted_nothing_is_left_after_5_s(fleet: Fleet) ->
     await run.until("north", "CRDMissing")
     await eventually(lambda: bool(series(run, "north")), "there are figures of it")
     assert tasks_of("north")
-    writes = len(fleet.servers[FIRST].record.writes)
+    writes = len(fleet.servers[THIRD].record.writes)
     await fleet.delete(CLIENT_CONFIGS, "north")
     await eventually(lambda: run.controller.pool.get("north") is None, "the pool knows it no more", within=5.0)
     await eventually(lambda: not tasks_of("north"), "no task of it runs", within=5.0)
     assert fleet.open_ways == ways
     assert len(asyncio.all_tasks()) == tasks
     assert series(run, "north") == []
-    assert len(fleet.servers[FIRST].record.writes) == writes
+    assert len(fleet.servers[THIRD].record.writes) == writes
 
 
 async def test_what_comes_and_goes_disturbs_no_other(fleet: Fleet) -> None:
@@ -94,14 +100,14 @@ async def test_what_comes_and_goes_disturbs_no_other(fleet: Fleet) -> None:
     await fleet.delete(CLIENT_CONFIGS, "north")
     await eventually(lambda: not tasks_of("north"), "it is gone")
     assert run.controller.pool.get("west") is west
-    assert {way.credentials.access.server for way in fleet.ways[made:]} == {FIRST}
+    assert {way.credentials.access.server for way in fleet.ways[made:]} == {THIRD}
 
 
 async def test_a_context_passes_to_the_one_that_waited_for_it(fleet: Fleet) -> None:
     run = await hot(fleet)
     former = run.controller.pool.get("east")
     await asyncio.sleep(1.0)  # creation times have whole seconds
-    await add(fleet, "twin", SECOND, context="east")
+    await add(fleet, "twin", context="east")
     await run.until("twin", "DuplicateContext", within=5.0)
     await fleet.delete(CLIENT_CONFIGS, "east")
     await run.until("twin", "CRDMissing", within=10.0)
@@ -109,20 +115,25 @@ async def test_a_context_passes_to_the_one_that_waited_for_it(fleet: Fleet) -> N
     assert series(run, "east")
 
 
-async def test_one_that_names_another_secret_goes_over_to_it(fleet: Fleet) -> None:
+async def test_one_that_names_another_secret_goes_over_to_it_and_drops_no_watch(fleet: Fleet) -> None:
     run = await hot(fleet)
-    await fleet.put_secret(kubeconfig(fleet, SECOND, "east"), "other")
+    cluster = run.controller.pool.get("east")
+    token = await fleet.token(FIRST)
+    await fleet.put_secret(kubeconfig(fleet, FIRST, "east", token), "other")
+    watches = fleet.servers[FIRST].record.requests(verb="watch")
     await fleet.client.patch(
         CLIENT_CONFIGS, NAMESPACE, "east", {"spec": {"kubeConfigSecret": {"name": "other"}}}, kind="merge"
     )
-    member = run.controller.pool.member
 
-    def connected() -> bool:
-        found = member(NAMESPACE, "east")
-        return found is not None and found.generation == 2 and found.cluster is not None and found.cluster.state.usable
+    def in_use() -> bool:
+        found = run.controller.pool.member(NAMESPACE, "east")
+        assert found is not None
+        assert found.connection is not None
+        return found.connection.access is not None and found.connection.access.token == token
 
-    await eventually(connected, "it is connected anew", within=10.0)
-    assert fleet.ways[-1].credentials.access.server == SECOND
+    await eventually(in_use, "it is connected with the other token", within=2.0)
+    assert run.controller.pool.get("east") is cluster
+    assert fleet.servers[FIRST].record.requests(verb="watch") == watches
 
 
 async def test_what_waits_for_a_deleted_context_waits_no_more(fleet: Fleet) -> None:
@@ -158,7 +169,7 @@ async def test_nothing_asks_for_a_restart(fleet: Fleet) -> None:
 async def test_the_end_comes_while_one_is_being_added(fleet: Fleet) -> None:
     before = asyncio.all_tasks()
     run = await hot(fleet)
-    fleet.links[FIRST].blacken()
+    fleet.links[THIRD].blacken()
     await add(fleet, "north")
     await eventually(lambda: bool(tasks_of("north")), "it is begun")
     await run.stop()
@@ -168,7 +179,7 @@ async def test_the_end_comes_while_one_is_being_added(fleet: Fleet) -> None:
 
 async def test_many_that_come_and_go_leave_nothing(fleet: Fleet) -> None:
     run = await hot(fleet)
-    await fleet.put_secret(kubeconfig(fleet, FIRST, "north"), "north")
+    await fleet.put_secret(kubeconfig(fleet, THIRD, "north"), "north")
 
     async def come_and_go(times: int) -> None:
         for _ in range(times):

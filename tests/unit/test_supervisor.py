@@ -95,8 +95,8 @@ async def two_members(fleet: Fleet) -> None:
         await fleet.put_config(name, secret=name, context=name)
 
 
-def kubeconfig(fleet: Fleet, url: str, context: str) -> bytes:
-    document = yaml.safe_load(fleet.kubeconfig(url))
+def kubeconfig(fleet: Fleet, url: str, context: str, token: str | None = None) -> bytes:
+    document = yaml.safe_load(fleet.kubeconfig(url, token))
     document["contexts"][0]["name"] = context
     return yaml.safe_dump(document).encode()
 
