@@ -17,6 +17,7 @@ from controller.kube.watch import Event
 
 __all__ = ["Counters", "ListerWatcher", "Phase", "Reflector", "State", "Stream"]
 
+MAX_PAGES: Final = 400  # of one list: twice what all objects need that may be held; empty ones could go on for ever
 WATCH_TIMEOUT: Final = (300, 600)  # s after which the server ends a watch, uniform: the streams of a fleet spread out
 
 
@@ -158,7 +159,7 @@ class Reflector:
         # server that lags would show objects that are gone, and lists that go back could not be told from
         # a restored etcd. It costs the server one quorum read per kind and start.
         token, version = "", None
-        while True:
+        for _ in range(MAX_PAGES):
             page = await self._source.page(limit=limit, continue_token=token)
             if self._interrupted:
                 return
@@ -170,6 +171,7 @@ class Reflector:
             if page.continue_token == token:
                 raise Malformed("the list goes round in circles")
             token = page.continue_token
+        raise Malformed(f"the list has not ended after {MAX_PAGES} pages")
 
     async def _list_and_follow(self, loop: asyncio.AbstractEventLoop) -> None:
         stream: Stream | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -12,29 +13,28 @@ from controller.kube import errors
 from controller.kube.aiohttp_errors import translate
 from controller.kube.transport import Response
 
-BODY_CAP: Final = 64 * 2**20  # bytes of a whole response
 LINE_CAP: Final = 8 * 2**20  # bytes of one watch line; etcd's own limit for an object is 1.5 MiB
 
 
-async def whole(response: aiohttp.ClientResponse, host: str) -> Response:
-    """The response with its body, which may not be over the cap or compressed."""
+async def whole(response: aiohttp.ClientResponse, host: str, cap: int) -> Response:
+    """The response with its body, which may not be over ``cap`` bytes or compressed."""
     try:
-        return await _read(response, host)
+        return await _read(response, host, cap)
     except BaseException:
         abort(response)  # the rest of the body is not wanted, so the connection is of no more use
         raise
 
 
-async def _read(response: aiohttp.ClientResponse, host: str) -> Response:
+async def _read(response: aiohttp.ClientResponse, host: str, cap: int) -> Response:
     refuse_compressed(response, host)
-    if (response.content_length or 0) > BODY_CAP:
-        raise errors.TooLarge(f"{host}: the response is over {BODY_CAP} bytes")
+    if (response.content_length or 0) > cap:
+        raise errors.TooLarge(f"{host}: the response is over {cap} bytes")
     parts, size = [], 0
     while part := await response.content.readany():
         parts.append(part)
         size += len(part)
-        if size > BODY_CAP:
-            raise errors.TooLarge(f"{host}: the response is over {BODY_CAP} bytes")
+        if size > cap:
+            raise errors.TooLarge(f"{host}: the response is over {cap} bytes")
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Response(status=response.status, headers=headers, body=b"".join(parts))
 
@@ -72,6 +72,7 @@ class Lines:
         self._tail_size = 0
 
     async def read(self) -> list[bytes]:
+        asked: float | None = None
         while True:
             try:
                 data = await self._content.readany()
@@ -83,6 +84,11 @@ class Lines:
                 return []
             if lines := self._split(data):
                 return lines
+            # Bytes alone are no sign of life: a line that never ends, or empty ones, must not pass for a watch.
+            now = asyncio.get_running_loop().time()
+            asked = now if asked is None else asked
+            if now - asked > self._silence:
+                raise errors.StreamSilent(f"{self._host}: no whole line was sent for {self._silence:g} s")
 
     def _split(self, data: bytes) -> list[bytes]:
         lines = data.split(b"\n")

@@ -153,14 +153,14 @@ class AiohttpTransport:
         )
 
     async def _unary_exchange(self, session: aiohttp.ClientSession, request: Request, token: str) -> Response:
-        return await whole(await self._send(session, request, token), self._host)
+        return await whole(await self._send(session, request, token), self._host, request.cap)
 
     async def _stream_exchange(
         self, session: aiohttp.ClientSession, request: Request, token: str, silence: float
     ) -> Response | LineStream:
         response = await self._send(session, request, token, silence)
         if response.status != 200:
-            return await whole(response, self._host)
+            return await whole(response, self._host, request.cap)
         refuse_compressed(response, self._host)
         stream = Lines(response, self._host, silence, self._open_streams.discard)
         self._open_streams.add(stream)

@@ -12,7 +12,7 @@ import msgspec
 from controller.kube import errors, objects
 from controller.kube.objects import Object
 from controller.kube.resources import SECRETS, Resource
-from controller.kube.transport import Request, Response, Transport
+from controller.kube.transport import LIST_CAP, Request, Response, Transport
 from controller.kube.watch import EventStream
 
 READ_DEADLINE: Final = 10.0  # s for a GET of one object
@@ -20,6 +20,7 @@ WRITE_DEADLINE: Final = 15.0  # s for anything that changes an object
 LIST_DEADLINE: Final = 30.0  # s for one page of a list
 WATCH_SILENCE: Final = 90.0  # s; the server sends a bookmark about every 60 s
 PAGE_SIZE: Final = 500  # objects in a page of a list, as client-go
+TOKEN_CAP: Final = 4096  # characters of a continue token, which goes into the next URL; API servers' have some 200
 WRITE_MARGIN: Final = 2.0  # s between the last moment of a write and the end of the right to write
 WRITE_MINIMUM: Final = 1.0  # s; a write that would have less time than this is not sent
 
@@ -130,9 +131,12 @@ class Client:
             query=query,
             headers=headers,
             deadline=LIST_DEADLINE,
+            cap=LIST_CAP,
         )
         body = (await self._send("list", resource, request)).body
         page = objects.decode(body, _List)
+        if len(page.metadata.continue_token) > TOKEN_CAP:
+            raise errors.Malformed(f"{resource}: the continue token is over {TOKEN_CAP} characters")
         found, unreadable = [], 0
         for raw in page.items or ():
             try:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
+
+OBJECT_CAP: Final = 4 * 2**20  # bytes of one object's JSON; etcd's own limit is 1.5 MiB
+LIST_CAP: Final = 64 * 2**20  # bytes of a page of a list
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,7 +17,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     ``path`` begins with ``/`` and is percent-encoded already; ``query`` is not encoded.
     ``deadline`` is in seconds, from the start to the last byte of the response (of a stream: to its head).
     ``body`` is JSON or, for ``application/apply-patch+yaml``, JSON as well (JSON is YAML).
-    ``headers`` never hold credentials: the transport adds its own.
+    ``headers`` never hold credentials: the transport adds its own. ``cap``: bytes that the response may have.
     """
 
     method: str
@@ -23,6 +26,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     deadline: float = 10.0
+    cap: int = OBJECT_CAP
 
     def __repr__(self) -> str:
         # Bodies may hold Secrets; they are never shown.

@@ -12,7 +12,7 @@ import pytest
 
 from controller.kube.resources import SECRETS, SERVICE_ACCOUNTS
 from controller.sandbox.apiserver.faults import Fault
-from tests.hardening.stand import CANARY, NAMESPACE, STEADY, SUBJECT, Stand, kubeconfig, stand
+from tests.hardening.stand import CANARY, NAMESPACE, SUBJECT, Stand, kubeconfig, stand
 
 pytestmark = pytest.mark.looptime
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from controller.engine import reflector
 from controller.engine.reflector import Reflector
 from controller.engine.steps import Phase, State
 from controller.engine.store import Store
@@ -273,6 +274,14 @@ async def test_a_list_that_never_ends_is_given_up() -> None:
     async with running(server, max_objects=4) as run:
         await asyncio.sleep(10)
         assert run.here == ["a@3", "b@4"]
+
+
+async def test_a_list_of_empty_pages_that_never_ends_is_given_up() -> None:
+    server = await paged([], [*(Page([], "10", str(number)) for number in range(reflector.MAX_PAGES)), *pages()])
+    async with running(server) as run:
+        await asyncio.sleep(10)
+        assert run.here == ["a@3", "b@4"]
+        assert Phase.FAILING in [state.phase for state in run.states]
 
 
 async def test_lists_of_one_cluster_are_bounded() -> None:

@@ -179,9 +179,7 @@ async def test_a_server_that_answers_byte_by_byte_meets_the_deadline(connect: An
 
 
 @pytest.mark.parametrize("declared", [True, False])
-async def test_a_body_over_the_cap_is_given_up(connect: Any, monkeypatch: pytest.MonkeyPatch, declared: bool) -> None:
-    monkeypatch.setattr(aiohttp_response, "BODY_CAP", 100_000)
-
+async def test_a_body_over_the_cap_is_given_up(connect: Any, declared: bool) -> None:
     async def flood(received: Received, writer: Writer) -> None:
         await head(writer, 200, ("Content-Length", str(10**9)) if declared else CHUNKED)
         while True:
@@ -189,7 +187,7 @@ async def test_a_body_over_the_cap_is_given_up(connect: Any, monkeypatch: pytest
 
     async with https(flood) as server:
         with pytest.raises(errors.TooLarge, match="over 100000 bytes"):
-            await connect(server.access()).request(GET)
+            await connect(server.access()).request(Request(method="GET", path="/", cap=100_000))
         await asyncio.wait_for(server.closed.wait(), 5.0)
 
 
@@ -267,6 +265,21 @@ async def test_a_silent_stream_is_noticed(connect: Any) -> None:
         stream = await open_stream(connect(server.access()), silence=0.2)
         assert await stream.read() == [b'{"a":1}']
         with pytest.raises(errors.StreamSilent, match=r"nothing was sent for 0\.2 s"):
+            await stream.read()
+        await stream.close()
+
+
+@pytest.mark.parametrize("content", [b"x", b"\n"], ids=["a line that never ends", "empty lines"])
+async def test_bytes_that_make_no_line_are_silence(connect: Any, content: bytes) -> None:
+    async def drip(received: Received, writer: Writer) -> None:
+        await head(writer, 200, CHUNKED)
+        while True:
+            await chunk(writer, content)
+            await asyncio.sleep(0.02)
+
+    async with https(drip) as server:
+        stream = await open_stream(connect(server.access()), silence=0.2)
+        with pytest.raises(errors.StreamSilent, match=r"no whole line was sent for 0\.2 s"):
             await stream.read()
         await stream.close()
 

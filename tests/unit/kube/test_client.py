@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from controller.kube import errors
+from controller.kube import client, errors
 from controller.kube.client import Client
 from controller.kube.resources import CRDS, PODS, SECRETS
 from controller.kube.transport import LineStream, Request, Response
@@ -179,6 +179,21 @@ async def test_a_further_page_names_no_version() -> None:
     assert line.sent[0].query == (("continue", "more"),)
     assert line.sent[0].path == "/api/v1/pods"
     assert page.objects == []
+
+
+async def test_a_continue_token_of_any_length_is_not_taken() -> None:
+    line = Line(b'{"metadata":{"continue":"' + b"x" * (client.TOKEN_CAP + 1) + b'"},"items":null}')
+    with pytest.raises(errors.Malformed, match="continue token is over 4096 characters"):
+        await Client(line).list_page(PODS)
+
+
+async def test_a_page_may_be_larger_than_an_object() -> None:
+    line = Line(b'{"metadata":{},"items":null}')
+    await Client(line).list_page(PODS)
+    assert line.sent[0].cap == 64 * 2**20
+    with pytest.raises(errors.Malformed):
+        await Client(line).get(PODS, "ns", "a")
+    assert line.sent[1].cap == 4 * 2**20
 
 
 async def test_an_object_that_cannot_be_read_does_not_spoil_its_page() -> None:
