@@ -1,0 +1,152 @@
+"""``render``: what a K8ssandraCluster means, cluster by cluster, without any of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal
+
+import click
+import msgspec
+import yaml
+
+from controller.cassandra import facts
+from controller.cassandra.render import Rendered, replicated_secret, superuser_secret
+from controller.cassandra.render import render as render_cluster
+from controller.cassandra.resources import K8SSANDRA_CLUSTERS
+from controller.cassandra.types import K8ssandraCluster
+from controller.kube import objects
+from controller.kube.errors import Malformed
+from controller.kube.resources import CONFIG_MAPS, SECRETS, Resource
+
+CONTROL_PLANE: Final = "control plane"
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML as people write it: texts of several lines stay so, and nothing is said by reference."""
+
+    def ignore_aliases(self, _: Any) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
+@click.command()
+@click.option(
+    "-f",
+    "--filename",
+    "files",
+    type=click.File("r", encoding="utf-8"),
+    multiple=True,
+    required=True,
+    help="Manifests, - for stdin. Secrets and ConfigMaps among them are used where a K8ssandraCluster names them.",
+)
+@click.option("-n", "--namespace", default="default", show_default=True, help="Of manifests that say none.")
+@click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
+def render(files: tuple[Any, ...], namespace: str, output: Literal["yaml", "json"]) -> None:
+    """Print the objects that K8ssandraClusters become, by context, without asking any cluster.
+
+    For reviews and for diffs in a repository: the same manifest gives the same text. Left out are what only a cluster
+    knows: passwords, copies of Secrets, addresses of seeds. Ends with 1 when something in a manifest is wrong; what is
+    right is printed all the same.
+    """
+    manifests = [manifest for file in files for manifest in _read(file, namespace)]
+    clusters = [manifest for manifest in manifests if _is(manifest, K8SSANDRA_CLUSTERS)]
+    if not clusters:
+        raise click.ClickException(f"no K8ssandraCluster ({K8SSANDRA_CLUSTERS.api_version}) in what was read")
+    wrong = False
+    made: dict[str, list[dict[str, Any]]] = {}
+    for manifest in clusters:
+        wrong |= _render(manifest, manifests, made)
+    _print(made, output)
+    sys.exit(1 if wrong else 0)
+
+
+def _read(file: Any, namespace: str) -> Iterable[dict[str, Any]]:
+    """Every object of a file, lists unpacked, with a namespace."""
+    try:
+        documents = list(yaml.safe_load_all(file))
+    except yaml.YAMLError as error:
+        raise click.ClickException(f"{file.name}: not YAML: {error}") from None
+    for document in documents:
+        entries = document.get("items") or [] if _kind(document) == "List" else [document]
+        for entry in entries:
+            if entry is None:
+                continue
+            if not isinstance(entry, dict) or not isinstance(entry.get("metadata"), dict):
+                raise click.ClickException(f"{file.name}: a document is no Kubernetes object: it has no metadata")
+            yield {**entry, "metadata": {"namespace": namespace, **entry["metadata"]}}
+
+
+def _kind(document: Any) -> Any:
+    return document.get("kind") if isinstance(document, dict) else None
+
+
+def _is(manifest: Mapping[str, Any], resource: Resource) -> bool:
+    return (manifest.get("apiVersion"), manifest.get("kind")) == (resource.api_version, resource.kind)
+
+
+def _render(
+    manifest: Mapping[str, Any], manifests: Iterable[Mapping[str, Any]], made: dict[str, list[dict[str, Any]]]
+) -> bool:
+    """Render one K8ssandraCluster into ``made``; whether something is wrong with it."""
+    name = f"K8ssandraCluster {manifest['metadata']['namespace']}/{manifest['metadata'].get('name', '')}"
+    try:
+        cluster = objects.parse(objects.encode(manifest)).decode(K8ssandraCluster)
+    except (Malformed, TypeError) as error:
+        click.echo(f"error: {name}: {error}", err=True)
+        return True
+
+    def find(resource: Resource) -> facts.Find:
+        def found(_: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+            wanted = (namespace, name)
+            return next((each for each in manifests if _is(each, resource) and _place(each) == wanted), None)
+
+        return found
+
+    known, problems = facts.gather(cluster, find(SECRETS), find(CONFIG_MAPS))
+    rendered = render_cluster(cluster, known)
+    for problem in [*problems, *rendered.errors]:
+        click.echo(f"error: {name}: {problem}", err=True)
+    for problem in [*rendered.unsupported, *rendered.warnings]:
+        click.echo(f"warning: {name}: {problem}", err=True)
+    _collect(cluster, rendered, made)
+    return bool(problems or rendered.errors)
+
+
+def _place(manifest: Mapping[str, Any]) -> tuple[Any, Any]:
+    return manifest["metadata"]["namespace"], manifest["metadata"].get("name")
+
+
+def _collect(cluster: K8ssandraCluster, rendered: Rendered, made: dict[str, list[dict[str, Any]]]) -> None:
+    if not rendered.datacenters:
+        return
+    if not cluster.external_secrets:
+        secret = superuser_secret(cluster, "")
+        del secret["data"]  # the password is made with the Secret, and is nobody's to read here
+        made.setdefault("", []).append(_born(secret))
+        if (replicated := replicated_secret(cluster)) is not None:
+            made[""].append(_born(replicated))
+    for datacenter in rendered.datacenters:
+        made.setdefault(datacenter.context, []).extend([*datacenter.config_maps, datacenter.object])
+
+
+def _born(obj: dict[str, Any]) -> dict[str, Any]:
+    """Without the reference to its K8ssandraCluster, whose UID nobody knows."""
+    return {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key != "ownerReferences"}}
+
+
+def _print(made: Mapping[str, list[dict[str, Any]]], output: Literal["yaml", "json"]) -> None:
+    if output == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(made, order="sorted")).decode())
+        return
+    for context, found in made.items():
+        for obj in found:
+            place = f"context {context}" if context else CONTROL_PLANE
+            text = yaml.dump(obj, Dumper=_Dumper, width=120)
+            click.echo(f"---\n# {place}\n{text}", nl=False)
