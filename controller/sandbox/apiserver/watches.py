@@ -16,6 +16,7 @@ Json = dict[str, Any]
 BATCH: Final = 500  # lines that one ``take`` gives at most
 BATCH_BYTES: Final = 256 * 1024  # bytes after which it stops: what still fits the processor's cache is copied faster
 BOOKMARK_MARGIN: Final = 2.0  # s before the end of a watch at which it sends a last bookmark
+ROUNDING: Final = 1e-3  # s
 
 
 class Watch:
@@ -124,7 +125,8 @@ class Watch:
         def next_time() -> float:
             last = ends - BOOKMARK_MARGIN
             regular = loop.time() + bookmark_every()
-            return min(regular, last) if last > loop.time() else regular
+            # A timer may fire a rounding error early: what is that near is now, or it would be set again and again.
+            return min(regular, last) if last > loop.time() + ROUNDING else regular
 
         def tick() -> None:
             if self.bookmarks:

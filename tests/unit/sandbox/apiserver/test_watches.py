@@ -160,3 +160,13 @@ async def test_dropped_watches_end_without_an_error(server: ApiServer, transport
     stream = await Client(transport).watch(CONFIG_MAPS, resource_version="1", timeout_seconds=100)
     assert server.drop_watches("configmaps") == 1
     assert await stream.read() == []
+
+
+async def test_a_last_bookmark_is_sent_once_whatever_the_clock_rounds(server: ApiServer) -> None:
+    sent = []
+    for _ in range(100):
+        watch = opened(server, timeoutSeconds="3", allowWatchBookmarks="true")
+        await asyncio.sleep(3.1)
+        sent.append(len(watch.take()))
+        await asyncio.sleep(12.345678)
+    assert sent == [1] * 100
