@@ -205,14 +205,14 @@ def _view(
         live=found,
         decoded=_decode(found),
         config_maps=config_maps,
-        slices=tuple(obj for obj in cache.by_index(ENDPOINT_SLICES, RING, ring) if _is_seed_slice(obj, cluster)),
+        slices=tuple(obj for obj in cache.by_index(ENDPOINT_SLICES, RING, ring) if is_seed_slice(obj, cluster)),
         seeds=tuple(address for pod in cache.by_index(PODS, RING, ring) if (address := pod_address(pod))),
         secrets_ready=cluster.external_secrets
         or _secrets_ready(pool, member, cluster, namespace, sources, config_maps),
     )
 
 
-def _is_seed_slice(found: Object, cluster: K8ssandraCluster) -> bool:
+def is_seed_slice(found: Object, cluster: K8ssandraCluster) -> bool:
     """Whether a slice holds the seeds of a datacenter of this cluster.
 
     The reference operator's say by their name alone whose they are; cass-operator's own have another manager.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import structlog
 
 from controller.cassandra import labels
-from controller.cassandra.observe import Renderings, known, observe
+from controller.cassandra.observe import Renderings, is_seed_slice, known, observe
 from controller.cassandra.plan import Plan, Problem, plan
 from controller.cassandra.plan.deletion import contexts_of
 from controller.cassandra.plan.model import Chain, Status
@@ -27,9 +28,11 @@ from controller.fleet.actions import (
     Create,
     Delete,
     Merge,
+    MustWait,
     NameConflict,
     ObserveAgain,
     Replace,
+    destroys,
     perform,
 )
 from controller.fleet.cluster import Cluster
@@ -44,6 +47,7 @@ _log = structlog.get_logger(__name__)
 # Errors that only somebody else's action can end, of which no event tells: tried again slowly.
 _PERMANENT: Final = (NameConflict, errors.Invalid, errors.BadRequest, errors.NotSupported)
 RECHECK: Final = 60.0  # s until they are looked at again
+REMOVAL_RECHECK: Final = 5.0  # s until a removal is tried again that had to wait
 
 
 class K8ssandraClusterReconciler:
@@ -109,11 +113,15 @@ class K8ssandraClusterReconciler:
         return failures
 
     async def _chain(self, cluster: Cluster, snapshot: Snapshot, chain: Chain) -> list[tuple[str, Exception]]:
+        ground = self._pool.ground(cluster)
         for action in chain.actions:
             try:
-                if isinstance(action, Delete) and action.resource == CASSANDRA_DATACENTERS:
-                    await self._check_deletion(cluster, snapshot, action.live)
-                await perform(action, cluster.client, cluster.cache, lambda obj: _owned(snapshot, obj))
+                owned = _owned
+                if destroys(action):
+                    await ground.survey(action.resource)  # first, for it may take seconds
+                    await self._check_owner(snapshot)
+                    owned = _removable
+                await perform(action, cluster.client, cluster.cache, partial(owned, snapshot), ground=ground)
             except ObserveAgain:
                 error = errors.Conflict(409, "Conflict", f"{action.resource.kind} changed meanwhile")
                 return [(chain.datacenter, error)]
@@ -122,27 +130,23 @@ class K8ssandraClusterReconciler:
             self._tell(cluster, snapshot, action)
         return []
 
-    async def _check_deletion(self, cluster: Cluster, snapshot: Snapshot, live: Object) -> None:
-        """Live reads just before a datacenter is deleted: its owner is being deleted, and it is what was seen."""
-        own = snapshot.object.head
-        owner = await self._pool.local.client.get(K8SSANDRA_CLUSTERS, own.namespace, own.name, metadata_only=True)
-        if owner.head.uid != own.uid or owner.head.deletion_timestamp is None:
-            raise ObserveAgain
-        try:
-            now = await cluster.client.get(
-                CASSANDRA_DATACENTERS, live.head.namespace, live.head.name, metadata_only=True
-            )
-        except errors.NotFound as error:
-            cluster.cache.write_deleted(CASSANDRA_DATACENTERS, live.head)
-            raise ObserveAgain from error
-        if now.head.uid != live.head.uid or not _owned(snapshot, now):
+    async def _check_owner(self, snapshot: Snapshot) -> None:
+        """A live read just before something is removed: its owner wants now what it wanted when it was observed."""
+        seen = snapshot.object.head
+        now = (
+            await self._pool.local.client.get(K8SSANDRA_CLUSTERS, seen.namespace, seen.name, metadata_only=True)
+        ).head
+        same = now.uid == seen.uid and (now.deletion_timestamp is None) == (seen.deletion_timestamp is None)
+        if not same or now.generation != seen.generation:
             raise ObserveAgain
 
     async def _prove_absent(self, cluster: Cluster, snapshot: Snapshot) -> list[tuple[str, Exception]]:
         """Live lists that show no CassandraDatacenter is left; then what served it goes too."""
         owner = (snapshot.cluster.namespace, snapshot.cluster.name)
         selector = f"{labels.CLUSTER_NAME}={owner[1]},{labels.CLUSTER_NAMESPACE}={owner[0]}"
+        ground = self._pool.ground(cluster)
         try:
+            await ground.survey(CASSANDRA_DATACENTERS)  # another cluster's emptiness proves nothing
             for namespace in cluster.cache.namespaces:
                 page = await cluster.client.list_page(
                     CASSANDRA_DATACENTERS, namespace, label_selector=selector, metadata_only=True
@@ -154,7 +158,13 @@ class K8ssandraClusterReconciler:
             for resource in (ENDPOINT_SLICES, CONFIG_MAPS):
                 for live in cluster.cache.by_index(resource, OWNER, owner):
                     if live.head.deletion_timestamp is None:
-                        await perform(Delete(resource, live), cluster.client, cluster.cache, lambda _: False)
+                        await perform(
+                            Delete(resource, live),
+                            cluster.client,
+                            cluster.cache,
+                            partial(_removable, snapshot),
+                            ground=ground,
+                        )
         except (errors.KubeError, ObserveAgain) as error:
             return [("", error if isinstance(error, errors.KubeError) else errors.Conflict(409, "Conflict"))]
         uid = snapshot.object.head.uid
@@ -285,9 +295,11 @@ def _outcome(failures: list[Exception], wait: float) -> Result:
 
     ``wait``: seconds after which something is to be looked at again anyway, 0 for nothing.
     """
-    passing = [error for error in failures if not isinstance(error, _PERMANENT)]
+    passing = [error for error in failures if not isinstance(error, (*_PERMANENT, MustWait))]
     if passing:
         return Retry(passing[0])
+    if any(isinstance(error, MustWait) for error in failures):
+        return Again(REMOVAL_RECHECK)
     if failures or wait:
         return Again(wait or RECHECK)
     return Done()
@@ -307,12 +319,26 @@ def _owned(snapshot: Snapshot, obj: Object) -> bool:
     )
 
 
+def _removable(snapshot: Snapshot, obj: Object) -> bool:
+    """Whether what is to be removed is ours still: the K8ssandraCluster itself, or what is labelled as its.
+
+    Slices with seeds that the reference operator made say it by their name.
+    """
+    if obj.head.uid == snapshot.object.head.uid or _owned(snapshot, obj):
+        return True
+    return is_seed_slice(obj, snapshot.cluster)
+
+
 def _problem(context: str, datacenter: str, error: Exception) -> Problem | None:
     """What people are told of a failure; None for what passes by itself and is seen in the cluster's state."""
     where = context or "the control plane"
     match error:
         case NameConflict():
             return Problem("NameConflict", f"{where}: {error}", datacenter)
+        case MustWait(brief=True):
+            return None
+        case MustWait():
+            return Problem("RemovalWaits", f"nothing is removed in {where} now: {error}", datacenter)
         case (
             errors.Conflict()
             | errors.TooManyRequests()

@@ -10,6 +10,7 @@ from typing import Final
 from controller.engine.backoff import HEALTHY, Backoff, full_jitter, jitter
 from controller.engine.steps import Counters, Discover, PageList, Pause, Phase, State, Step, StreamList, Watch
 from controller.engine.store import Key, Store
+from controller.engine.versions import older
 from controller.kube import errors
 from controller.kube.errors import KubeError
 from controller.kube.objects import Object
@@ -117,7 +118,8 @@ class Progress:
 
     def received(self, events: list[Event], now: float) -> KubeError | None:
         """Take over a batch; returns the error that ends the stream, if one is among it. What precedes it counts."""
-        self._store.last_heard = now
+        if not _lags(events, self._store.resource_version):
+            self._store.last_heard = now
         changes: list[Change] = []
         bookmark = ""
         error: KubeError | None = None
@@ -356,6 +358,11 @@ class Progress:
 def cause(error: KubeError) -> str:
     """The name of an error as a metric label: ``ConnectionLost`` is ``connection_lost``."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(error).__name__).lower()
+
+
+def _lags(events: list[Event], position: str) -> bool:
+    """Whether these are only bookmarks of a server that is behind what was seen: a restored one, as a rule."""
+    return all(type(event) is Bookmark and older(event.resource_version, position) for event in events)
 
 
 def _may_be_streaming(error: KubeError) -> bool:

@@ -64,6 +64,7 @@ class Store:
         self.resource_name: Final = resource_name
         self.epoch = 0  # grows when the server's history turned out to be another one
         self.last_heard = -math.inf  # loop time of the last event, bookmark or list; set by the reflector
+        self.lists = 0  # complete lists taken over
         self.ignored = 0  # objects that the server sent although the selector leaves them out
         self._selector = selector
         self._metadata_only = metadata_only
@@ -74,6 +75,7 @@ class Store:
         self._tombstones: set[str] = set()  # UIDs that are gone though the stream does not know yet
         self._foreign_history = False  # what is here belongs to an earlier epoch, until the next list
         self._synced = asyncio.Event()
+        self._next_list: asyncio.Event | None = None  # there while somebody waits for it
         self._listeners: tuple[Listener, ...] = ()
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────
@@ -102,6 +104,13 @@ class Store:
 
     async def wait_synced(self) -> None:
         await self._synced.wait()
+
+    async def wait_list(self, after: int) -> None:
+        """Return once there have been more than ``after`` complete lists."""
+        while self.lists <= after:
+            if self._next_list is None:
+                self._next_list = asyncio.Event()
+            await self._next_list.wait()
 
     @property
     def resource_version(self) -> str:
@@ -233,6 +242,10 @@ class Store:
         self._foreign_history = False
         self._position = resource_version
         self._synced.set()
+        self.lists += 1
+        if self._next_list is not None:
+            self._next_list.set()
+            self._next_list = None
         return self._dispatch(deltas)
 
     def begin_epoch(self) -> None:

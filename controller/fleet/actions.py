@@ -13,6 +13,7 @@ from controller.kube.objects import Head, Object
 from controller.kube.resources import Resource
 
 FIELD_MANAGER: Final = "k8ssandra-controller"
+_UNTOUCHED: Final = object()
 
 
 class Create(msgspec.Struct, frozen=True):
@@ -23,12 +24,16 @@ class Create(msgspec.Struct, frozen=True):
 
 
 class Apply(msgspec.Struct, frozen=True):
-    """Server-side apply onto ``live`` and no other: its UID goes along, its resourceVersion if ``exactly``."""
+    """Server-side apply onto ``live`` and no other: its UID goes along, its resourceVersion if ``exactly``.
+
+    ``removes``: something goes for good with it, as the nodes of a datacenter that is made smaller.
+    """
 
     resource: Resource
     object: dict[str, Any]
     live: Object
     exactly: bool = False
+    removes: bool = False
 
 
 class Replace(msgspec.Struct, frozen=True):
@@ -56,6 +61,14 @@ class Delete(msgspec.Struct, frozen=True):
     live: Object
 
 
+class _Metadata(msgspec.Struct):
+    finalizers: list[str] = []
+
+
+class _Finalized(msgspec.Struct):
+    metadata: _Metadata
+
+
 Action: TypeAlias = Create | Apply | Replace | Merge | Delete
 
 
@@ -73,6 +86,29 @@ class ObserveAgain(Exception):
     """The object is not what was observed (created meanwhile, replaced, gone): plan anew from a fresh look."""
 
 
+class Ground(Protocol):
+    """What destructive steps in one cluster stand on: nothing is removed on a view that may be out of date."""
+
+    async def allow(self, resource: Resource, live: Object, owned: Callable[[Object], bool]) -> Object:
+        """The object as a live read shows it now. Raises ``MustWait``, ``ObserveAgain`` and what the client raises."""
+        ...
+
+    def created(self, resource: Resource, made: Object) -> None:
+        """An object was made by us."""
+        ...
+
+
+class MustWait(errors.KubeError):
+    """A destructive step has to wait; nothing was sent. The text says for what.
+
+    ``brief``: the cluster's own state tells about it, or will within seconds.
+    """
+
+    def __init__(self, why: str, *, brief: bool = False) -> None:
+        super().__init__(why)
+        self.brief = brief
+
+
 class Caches(Protocol):
     """Where answers to our own writes go at once, so that no later plan is older than they are."""
 
@@ -81,15 +117,46 @@ class Caches(Protocol):
     def write_deleted(self, resource: Resource, head: Head) -> None: ...
 
 
-async def perform(action: Action, client: Client, caches: Caches, owned: Callable[[Object], bool]) -> Object | None:
+def destroys(action: Action) -> bool:
+    """Whether something may be gone for good after it: a deletion, a finalizer's end, whatever says so itself."""
+    match action:
+        case Delete():
+            return True
+        case Apply():
+            return action.removes
+        case Merge(patch=patch, live=live):
+            kept = (patch.get("metadata") or {}).get("finalizers", _UNTOUCHED)
+            return kept is not _UNTOUCHED and not set(_finalizers(live)) <= set(kept or ())
+        case _:
+            return False
+
+
+async def perform(
+    action: Action,
+    client: Client,
+    caches: Caches,
+    owned: Callable[[Object], bool],
+    *,
+    ground: Ground | None = None,
+) -> Object | None:
     """Carry out one action; return the object as the server has it now (None after a delete).
 
-    ``owned`` judges an object found under the name of one to create. Raises ``NameConflict``, ``ObserveAgain``
-    and what the client raises.
+    ``owned`` judges an object found under the name of one to create, and the one to be removed. ``ground`` is asked
+    before each destructive step, and there is none without it. Raises ``NameConflict``, ``ObserveAgain``,
+    ``MustWait`` and what the client raises.
     """
+    if destroys(action):
+        if ground is None:
+            raise TypeError(f"{type(action).__name__} of {action.resource} is destructive and stands on no ground")
+        confirmed = await _confirmed(action, ground, caches, owned)
+        if confirmed is None:
+            return None
+        action = confirmed
     match action:
         case Create(resource, obj):
             written = await _create(resource, obj, client, caches, owned)
+            if ground is not None:
+                ground.created(resource, written)
         case Apply(resource, obj, live, exactly):
             try:
                 written = await _apply(resource, obj, live, exactly, client)
@@ -114,6 +181,29 @@ async def perform(action: Action, client: Client, caches: Caches, owned: Callabl
             return None
     caches.write_through(action.resource, written)
     return written
+
+
+async def _confirmed(action: Action, ground: Ground, caches: Caches, owned: Callable[[Object], bool]) -> Action | None:
+    """``action`` onto exactly what a live read shows, if that is still what it was decided for.
+
+    None when what is to be deleted is gone already.
+    """
+    assert not isinstance(action, Create)
+    resource, seen = action.resource, action.live.head
+    try:
+        now = await ground.allow(resource, action.live, owned)
+    except errors.NotFound as error:
+        caches.write_deleted(resource, seen)
+        if isinstance(action, Delete):
+            return None
+        raise ObserveAgain from error
+    if now.head.uid != seen.uid or not owned(now):
+        raise ObserveAgain
+    if isinstance(action, Delete):
+        return action
+    if now.head.resource_version != seen.resource_version:
+        raise ObserveAgain  # what was decided rested on the content
+    return action if isinstance(action, Replace) else msgspec.structs.replace(action, exactly=True)
 
 
 async def _create(
@@ -209,6 +299,10 @@ async def _delete(resource: Resource, live: Object, client: Client, caches: Cach
         caches.write_deleted(resource, head)
     except errors.Conflict as error:
         raise ObserveAgain from error
+
+
+def _finalizers(live: Object) -> list[str]:
+    return live.decode(_Finalized).metadata.finalizers
 
 
 def _with_metadata(obj: Mapping[str, Any], **preconditions: str) -> dict[str, Any]:

@@ -10,11 +10,14 @@ import msgspec
 from controller.engine.chance import Chance
 from controller.fleet.cluster import Cluster
 from controller.fleet.connection import Connection, MakeClient
+from controller.fleet.evidence import Evidence
+from controller.fleet.freshness import Ground
 from controller.fleet.identity import Identities, Owner, Pin
 from controller.fleet.member import Member, annotations_of, read
 from controller.fleet.pace import pace
 from controller.fleet.state import ClusterState, Reason
 from controller.fleet.types import CLIENT_CONFIGS
+from controller.kube.errors import ClusterUnavailable
 from controller.kube.objects import Object
 
 MakeCluster = Callable[[str], Cluster]
@@ -54,6 +57,7 @@ class Pool:
         self._members: dict[tuple[str, str], Member] = {}
         self._holders: dict[str, Member] = {}  # by context
         self._identities = Identities()
+        self._grounds: dict[str, Ground] = {LOCAL: Ground(local)}  # by context
         self._built = False
 
     def __iter__(self) -> Iterator[Cluster]:
@@ -67,6 +71,12 @@ class Pool:
     def get(self, context: str) -> Cluster | None:
         """The cluster of a context; None when no ClientConfig names it."""
         return self._clusters.get(context)
+
+    def ground(self, cluster: Cluster) -> Ground:
+        """What destructive steps in a cluster stand on; raises ``ClusterUnavailable`` when it was removed."""
+        if not self.present(cluster):
+            raise ClusterUnavailable(cluster.context, "its ClientConfig was deleted")
+        return self._grounds[cluster.context]
 
     def present(self, cluster: Cluster) -> bool:
         """Whether this very cluster is in the pool: one that was removed has nothing more to say."""
@@ -102,7 +112,8 @@ class Pool:
         """Take over all ClientConfigs, after the control plane's caches are in."""
         moves = Moves()
         for config in configs:
-            self._members[config.head.namespace, config.head.name] = read(config)
+            if config.head.deletion_timestamp is None:  # one that is going is not begun with
+                self._members[config.head.namespace, config.head.name] = read(config)
         for context in dict.fromkeys(member.context for member in sorted(self._members.values(), key=_age)):
             self._settle(context, moves)
         self._built = True
@@ -139,6 +150,7 @@ class Pool:
         if member.cluster is not None:
             del self._clusters[member.context]
             del self._holders[member.context]
+            del self._grounds[member.context]
             assert member.pin is not None
             member.pin.forget()
             moves.ended.append(member)
@@ -178,6 +190,7 @@ class Pool:
             allow_proxy=self._allow_proxy,
         )
         member.pin.on_doubt = member.connection.doubt
+        self._grounds[member.context] = Ground(cluster, member.pin, Evidence(cluster, member.connection.authority))
         self._clusters[member.context] = cluster
         self._holders[member.context] = member
 

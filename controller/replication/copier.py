@@ -116,6 +116,7 @@ class Copier:
             found = [live for live in found if not self._may_be_anothers(cluster, replicated, live)]
         if not found:
             return
+        await self._survey(cluster)
         await self._confirm(replicated)
         if not deleting:
             keep = {
@@ -134,6 +135,7 @@ class Copier:
 
     async def is_empty(self, cluster: Cluster, replicated: ReplicatedSecret) -> bool:
         """Whether live lists show that no copy is left."""
+        await self._survey(cluster)  # another cluster's emptiness proves nothing
         value = copies.mark(replicated.metadata.namespace, replicated.metadata.name)
         for namespace in cluster.cache.namespaces:
             if any(not _is_orphan(obj) for obj in await _list(cluster, namespace, f"{REPLICATED_FROM}={value}")):
@@ -210,18 +212,22 @@ class Copier:
         assert replicated.spec.selector is not None
         return await _list(self._pool.local, replicated.metadata.namespace, text(replicated.spec.selector))
 
-    async def _remove(self, cluster: Cluster, replicated: ReplicatedSecret, live: Object) -> None:
-        place = (live.head.namespace, live.head.name)
+    async def _survey(self, cluster: Cluster) -> None:
         try:
-            # A live read just before: what is deleted is ours now, not only in a cache.
-            now = await cluster.client.get(SECRETS, *place, metadata_only=True)
-            if now.head.uid == live.head.uid and copies.is_copy_of(now.head, replicated) and not _is_orphan(now):
-                await perform(Delete(SECRETS, now), cluster.client, cluster.cache, lambda _: False)
-        except errors.NotFound:
-            cluster.cache.write_deleted(SECRETS, live.head)
+            await self._pool.ground(cluster).survey(SECRETS)
         except ObserveAgain:
-            return  # replaced meanwhile: its event starts the next pass
-        self._verified.pop((cluster.context, place), None)
+            raise errors.Conflict(409, "Conflict", "the copies changed meanwhile") from None
+
+    async def _remove(self, cluster: Cluster, replicated: ReplicatedSecret, live: Object) -> None:
+        def owned(now: Object) -> bool:
+            return copies.is_copy_of(now.head, replicated) and not _is_orphan(now)
+
+        ground = self._pool.ground(cluster)
+        try:
+            await perform(Delete(SECRETS, live), cluster.client, cluster.cache, owned, ground=ground)
+        except ObserveAgain:
+            return  # replaced meanwhile, or gone: its event starts the next pass
+        self._verified.pop((cluster.context, (live.head.namespace, live.head.name)), None)
 
 
 def contexts(replicated: ReplicatedSecret) -> list[str]:

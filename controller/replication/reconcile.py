@@ -9,7 +9,7 @@ import structlog
 from controller.engine.clock import Clock
 from controller.engine.store import Delta
 from controller.engine.worker import Again, Done, Item, Parked, Rejected, Result, Retry
-from controller.fleet.actions import Merge, NameConflict, ObserveAgain, perform
+from controller.fleet.actions import Merge, MustWait, NameConflict, ObserveAgain, perform
 from controller.fleet.cache import WatchSpec
 from controller.fleet.cluster import Cluster
 from controller.fleet.pool import Pool
@@ -25,6 +25,7 @@ from controller.replication.types import FINALIZER, REPLICATED_FROM, REPLICATED_
 
 KIND: Final = REPLICATED_SECRETS.kind
 RECHECK: Final = 60.0  # s until a name is tried again that somebody else has; no event tells that it is free
+REMOVAL_RECHECK: Final = 5.0  # s until a removal is tried again that had to wait
 
 _log = structlog.get_logger(__name__)
 
@@ -55,6 +56,7 @@ class ReplicatedSecretReconciler:
         self._copier = Copier(pool)
         self._status = ReplicationStatus(pool, clock)
         self._outcomes: dict[tuple[str, str], tuple[Outcome, ...]] = {}  # by UID and context
+        self._waiting: dict[tuple[str, str], tuple[Outcome, ...]] = {}  # by UID and context: removals that have to wait
         self._emptied: set[tuple[str, str]] = set()  # UID and context where live reads found no copy left
 
     # ── from events to items ────────────────────────────────────────────────────────────────────────
@@ -143,7 +145,10 @@ class ReplicatedSecretReconciler:
             return Done()  # the finalizer comes first, and its event leads back here; at the end nothing is left to do
         errors_met = await (self._clear if deleting else self._replicate)(cluster, found, replicated)
         if not item.context:
-            await (self._finish if deleting else self._show)(found, replicated)
+            if deleting:
+                errors_met += await self._finish(found, replicated)
+            else:
+                await self._show(found, replicated)
         return _outcome(errors_met)
 
     async def _replicate(self, cluster: Cluster, found: Object, replicated: ReplicatedSecret) -> list[Exception]:
@@ -161,6 +166,7 @@ class ReplicatedSecretReconciler:
                     failures.setdefault(copy.namespace, error)
                     met.append(error)
             met += await self._remove_leftovers(cluster, replicated, todo)
+        waits = next((f"a copy that is wanted no more stays for now: {e}" for e in met if isinstance(e, MustWait)), "")
         outcomes = []
         for target in replicated.spec.replication_targets:
             if target.k8s_context_name != cluster.context:
@@ -171,7 +177,7 @@ class ReplicatedSecretReconciler:
             elif (failure := failures.get(namespace)) is not None:
                 outcomes.append(Outcome(cluster.context, namespace, False, reason_of(failure), str(failure)))
             else:
-                outcomes.append(Outcome(cluster.context, namespace, True, "Replicated"))
+                outcomes.append(Outcome(cluster.context, namespace, True, "Replicated", waits))
         key = (found.head.uid, cluster.context)
         if self._outcomes.get(key) != tuple(outcomes):
             self._outcomes[key] = tuple(outcomes)
@@ -198,10 +204,26 @@ class ReplicatedSecretReconciler:
             if not await self._copier.is_empty(cluster, replicated):
                 return [errors.Conflict(409, "Conflict", "a copy is still there")]
         except errors.KubeError as error:
+            self._say_waiting(found, cluster, replicated, error)
             return [error]
         self._emptied.add(key)
+        self._waiting.pop(key, None)
         self._tell_control(found, cluster)
         return []
+
+    def _say_waiting(self, found: Object, cluster: Cluster, replicated: ReplicatedSecret, error: Exception) -> None:
+        """Have the control plane's item show why the copies of a context stay for now."""
+        if not isinstance(error, MustWait) or error.brief:
+            return
+        outcomes = tuple(
+            Outcome(cluster.context, target.namespace or found.head.namespace, False, "RemovalWaits", str(error))
+            for target in replicated.spec.replication_targets
+            if target.k8s_context_name == cluster.context
+        )
+        key = (found.head.uid, cluster.context)
+        if self._waiting.get(key) != outcomes:
+            self._waiting[key] = outcomes
+            self._tell_control(found, cluster)
 
     # ── the control plane's part ────────────────────────────────────────────────────────────────────
 
@@ -209,23 +231,29 @@ class ReplicatedSecretReconciler:
         if cluster.context:
             self._queue(found, {""})
 
-    async def _finish(self, found: Object, replicated: ReplicatedSecret) -> None:
-        """Let the finalizer go once every context is proven to hold no copy."""
+    async def _finish(self, found: Object, replicated: ReplicatedSecret) -> list[Exception]:
+        """Let the finalizer go once every context is proven to hold no copy. Returns what it has to wait for."""
         uid = found.head.uid
         if all((uid, context) in self._emptied for context in self._contexts(found)):
             rest = [name for name in replicated.metadata.finalizers if name != FINALIZER]
-            if await self._set_finalizers(found, rest):
+            try:
+                done = await self._set_finalizers(found, rest)
+            except MustWait as error:
+                return [error]
+            if done:
                 self._emptied = {key for key in self._emptied if key[0] != uid}
                 self._outcomes = {key: value for key, value in self._outcomes.items() if key[0] != uid}
+                self._waiting = {key: value for key, value in self._waiting.items() if key[0] != uid}
         else:
             await self._show(found, replicated)
+        return []
 
     async def _show(self, found: Object, replicated: ReplicatedSecret) -> None:
         """Write one condition for each target, when all of them are known."""
         uid = found.head.uid
-        known = {context: outcomes for (owner, context), outcomes in self._outcomes.items() if owner == uid}
-        if found.head.deletion_timestamp is not None:
-            known = {}  # what was replicated once says nothing now
+        deleting = found.head.deletion_timestamp is not None
+        source = self._waiting if deleting else self._outcomes  # what was replicated once says nothing when deleting
+        known = {context: outcomes for (owner, context), outcomes in source.items() if owner == uid}
         emptied = {context for owner, context in self._emptied if owner == uid}
         outcomes = self._status.by_target(replicated, known, emptied)
         if all(outcome.reason != PENDING for outcome in outcomes):
@@ -236,7 +264,7 @@ class ReplicatedSecretReconciler:
         local = self._pool.local
         merge = Merge(REPLICATED_SECRETS, {"metadata": {"finalizers": finalizers}}, found, exactly=True)
         try:
-            await perform(merge, local.client, local.cache, lambda _: False)
+            await perform(merge, local.client, local.cache, lambda _: True, ground=self._pool.ground(local))
         except (ObserveAgain, errors.NotFound):
             return False
         return True
@@ -244,9 +272,15 @@ class ReplicatedSecretReconciler:
 
 def _outcome(met: list[Exception]) -> Result:
     """What comes after a pass with these failures: the one that may pass soonest counts."""
-    passing = [error for error in met if isinstance(error, errors.KubeError) and not isinstance(error, errors.Invalid)]
+    passing = [
+        error
+        for error in met
+        if isinstance(error, errors.KubeError) and not isinstance(error, errors.Invalid | MustWait)
+    ]
     if passing:
         return Retry(passing[0])
+    if any(isinstance(error, MustWait) for error in met):
+        return Again(REMOVAL_RECHECK)
     return Again(RECHECK) if any(not isinstance(error, Refused) for error in met) else Done()
 
 

@@ -37,12 +37,16 @@ POLL: Final = 0.02  # s
 
 
 class Seen(NamedTuple):
-    """One request of the controller; ``status`` 0 when there was no response."""
+    """One request of the controller; ``status`` 0 when there was no response.
+
+    ``look``: the connection's owner looks at its cluster.
+    """
 
     context: str
     method: str
     path: str
     status: int
+    look: bool = False
 
     @property
     def writes(self) -> bool:
@@ -64,7 +68,8 @@ class Recording:
             status = response.status
             return response
         finally:
-            self._seen.append(Seen(self._context, request.method, request.path, status))
+            look = request.path.endswith(("/version", "/kube-system")) or ("limit", "1") in request.query
+            self._seen.append(Seen(self._context, request.method, request.path, status, look))
 
     async def stream(self, request: Request, *, silence: float) -> Response | LineStream:
         opened = await self._inner.stream(request, silence=silence)
@@ -159,11 +164,21 @@ class Rig:
             await asyncio.gather(self._controller_task, return_exceptions=True)
             self._controller_task = None
 
+    def leads_to(self, url: str, context: str) -> None:
+        """Note requests to ``url`` as those to ``context``; others than the servers' own are noted as elsewhere."""
+        self._by_url[url] = context
+
+    @property
+    def running(self) -> bool:
+        """Whether the controller was started and has not ended by itself."""
+        return self._controller_task is not None and not self._controller_task.done()
+
     def requests(self, *, since: int = 0) -> list[Seen]:
-        """Unary requests of the controller, without those for events and probes."""
-        quiet = ("/version", "/events")
+        """Unary requests of the controller, without events and looks."""
         return [
-            seen for seen in self.seen[since:] if seen.method != "WATCH" and not seen.path.rstrip("/").endswith(quiet)
+            seen
+            for seen in self.seen[since:]
+            if seen.method != "WATCH" and not seen.look and not seen.path.rstrip("/").endswith("/events")
         ]
 
     def writes(self, *, since: int = 0) -> list[Seen]:

@@ -151,7 +151,8 @@ def _plan_update(
     if outdated and not fields:
         fields = diff_fields(actual.get("spec"), desired["spec"])
     if fields and update and not behind and not step.problems:
-        step.actions.append(Apply(CASSANDRA_DATACENTERS, desired, live))
+        removes = _shrinks(desired, actual)
+        step.actions.append(Apply(CASSANDRA_DATACENTERS, desired, live, removes=removes))
         return
     if fields and update and not step.problems:
         message = f"the change of {view.name} waits for {behind}"
@@ -166,6 +167,12 @@ def _plan_update(
     if not view.reached:
         step.waits.append(Wait("DatacenterNotReady", _progress(view, rendered), view.name))
     step.settled = view.reached and not fields and not step.problems
+
+
+def _shrinks(desired: dict[str, Any], actual: dict[str, Any]) -> bool:
+    """Whether nodes are decommissioned by a change of the specification."""
+    size = (actual.get("spec") or {}).get("size")
+    return not isinstance(size, int) or desired["spec"].get("size", 0) < size
 
 
 def _plan_farewell(view: DatacenterView, live: Object, actual: dict[str, Any], step: Step) -> None:

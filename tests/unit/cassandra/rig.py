@@ -37,13 +37,17 @@ DEADLINE: Final = 300.0  # s of virtual time for anything to become true
 
 
 class Seen(NamedTuple):
-    """One request of the controller; ``body`` is the JSON that it carried, None for none."""
+    """One request of the controller; ``body`` is the JSON that it carried, None for none.
+
+    ``look``: the connection's owner looks at its cluster.
+    """
 
     context: str
     method: str
     path: str
     status: int
     body: Any
+    look: bool = False
 
     @property
     def writes(self) -> bool:
@@ -59,7 +63,8 @@ class _Recording:
     async def request(self, request: Request) -> Response:
         response = await self._inner.request(request)
         body = msgspec.json.decode(request.body) if request.body else None
-        seen = Seen(self._context, request.method, request.path, response.status, body)
+        look = request.path.endswith(("/version", "/kube-system")) or ("limit", "1") in request.query
+        seen = Seen(self._context, request.method, request.path, response.status, body, look)
         self._rig.seen.append(seen)
         await self._rig.on_answer(seen)
         return response
@@ -154,9 +159,9 @@ class Rig:
                 await asyncio.get_running_loop().create_future()
 
     def requests(self, since: int = 0) -> list[Seen]:
-        """Requests of the controller, without events and probes."""
-        quiet = ("/version", "/events", "/apis/cassandra.datastax.com/v1beta1")
-        return [seen for seen in self.seen[since:] if not seen.path.endswith(quiet)]
+        """Requests of the controller, without events and looks."""
+        quiet = ("/events", "/apis/cassandra.datastax.com/v1beta1")
+        return [seen for seen in self.seen[since:] if not seen.look and not seen.path.endswith(quiet)]
 
     def writes(self, since: int = 0) -> list[Seen]:
         return [seen for seen in self.requests(since) if seen.writes]

@@ -12,9 +12,11 @@ from controller.fleet.actions import (
     Create,
     Delete,
     Merge,
+    MustWait,
     NameConflict,
     ObserveAgain,
     Replace,
+    destroys,
     perform,
 )
 from controller.kube import errors
@@ -34,6 +36,18 @@ class Bench:
         self.client = Client(InProcessTransport(self.server, self.server.admin_token))
         self.written: list[Object] = []
         self.deleted: list[Head] = []
+        self.asked: list[Resource] = []  # what was to be removed
+        self.made: list[Object] = []
+        self.why = ""  # why removals have to wait
+
+    async def allow(self, resource: Resource, live: Object, owned: Callable[[Object], bool]) -> Object:
+        self.asked.append(resource)
+        if self.why:
+            raise MustWait(self.why)
+        return await self.client.get(resource, live.head.namespace, live.head.name, metadata_only=True)
+
+    def created(self, resource: Resource, made: Object) -> None:
+        self.made.append(made)
 
     def write_through(self, resource: Resource, obj: Object) -> None:
         self.written.append(obj)
@@ -41,8 +55,9 @@ class Bench:
     def write_deleted(self, resource: Resource, head: Head) -> None:
         self.deleted.append(head)
 
-    async def perform(self, action: Action, owned: Callable[[Object], bool] = lambda _: False) -> Object | None:
-        return await perform(action, self.client, self, owned)
+    async def perform(self, action: Action, owned: Callable[[Object], bool] | None = None) -> Object | None:
+        """Whatever is to be removed is ours, what has the name of one to create is not, unless a test says so."""
+        return await perform(action, self.client, self, owned or (lambda _: destroys(action)), ground=self)
 
     async def live(self) -> Object:
         return await self.client.get(CONFIG_MAPS, "default", "it")
@@ -235,3 +250,92 @@ async def test_the_second_apply_is_one_request(bench: Bench) -> None:
     before = bench.server.record.requests()
     await bench.perform(Apply(CONFIG_MAPS, config_map(a="3"), applied))
     assert bench.server.record.requests() - before == 1
+
+
+# ── what may be gone for good ───────────────────────────────────────────────────────────────────────
+
+
+def finalizers(live: Object, *names: str) -> Merge:
+    return Merge(CONFIG_MAPS, {"metadata": {"finalizers": [*names] or None}}, live)
+
+
+async def finalized(bench: Bench) -> Object:
+    manifest = config_map(a="1")
+    manifest["metadata"]["finalizers"] = ["example.com/ours", "example.com/theirs"]
+    return await bench.client.create(CONFIG_MAPS, "default", manifest)
+
+
+async def destructive(bench: Bench) -> dict[str, Action]:
+    live = await finalized(bench)
+    return {
+        "delete": Delete(CONFIG_MAPS, live),
+        "smaller": Apply(CONFIG_MAPS, config_map(a="2"), live, removes=True),
+        "finalizer": finalizers(live, "example.com/theirs"),
+        "finalizers": finalizers(live),
+    }
+
+
+DESTRUCTIVE = ("delete", "smaller", "finalizer", "finalizers")
+
+
+async def test_what_only_changes_destroys_nothing(bench: Bench) -> None:
+    live = await finalized(bench)
+    harmless = [
+        Create(CONFIG_MAPS, config_map()),
+        Apply(CONFIG_MAPS, config_map(), live),
+        Replace(CONFIG_MAPS, config_map(), live),
+        Merge(CONFIG_MAPS, {"metadata": {"annotations": {"a": "b"}}}, live),
+        finalizers(live, "example.com/theirs", "example.com/ours", "example.com/new"),
+    ]
+    assert [destroys(action) for action in harmless] == [False] * 5
+
+
+@pytest.mark.parametrize("kind", DESTRUCTIVE)
+async def test_without_ground_nothing_is_removed(bench: Bench, kind: str) -> None:
+    action = (await destructive(bench))[kind]
+    before = await bench.live()
+    with pytest.raises(TypeError, match="stands on no ground"):
+        await perform(action, bench.client, bench, lambda _: True)
+    assert await bench.live() == before
+
+
+@pytest.mark.parametrize("kind", DESTRUCTIVE)
+async def test_what_has_to_wait_is_not_sent(bench: Bench, kind: str) -> None:
+    action = (await destructive(bench))[kind]
+    before = await bench.live()
+    bench.why = "nobody knows"
+    with pytest.raises(MustWait, match="nobody knows"):
+        await bench.perform(action)
+    assert (await bench.live(), bench.asked) == (before, [CONFIG_MAPS])
+
+
+@pytest.mark.parametrize("kind", DESTRUCTIVE)
+async def test_what_is_not_ours_any_more_is_not_removed(bench: Bench, kind: str) -> None:
+    action = (await destructive(bench))[kind]
+    before = await bench.live()
+    with pytest.raises(ObserveAgain):
+        await bench.perform(action, lambda _: False)
+    assert await bench.live() == before
+
+
+@pytest.mark.parametrize("kind", DESTRUCTIVE[1:])
+async def test_what_changed_meanwhile_is_not_removed(bench: Bench, kind: str) -> None:
+    action = (await destructive(bench))[kind]
+    await bench.client.patch(CONFIG_MAPS, "default", "it", {"data": {"b": "theirs"}}, kind="merge")
+    before = await bench.live()
+    with pytest.raises(ObserveAgain):
+        await bench.perform(action)
+    assert await bench.live() == before
+
+
+async def test_what_may_be_removed_is(bench: Bench) -> None:
+    live = await finalized(bench)
+    await bench.perform(finalizers(live))
+    await bench.perform(Delete(CONFIG_MAPS, await bench.live()))
+    with pytest.raises(errors.NotFound):
+        await bench.live()
+
+
+async def test_what_was_made_is_told_to_the_ground(bench: Bench) -> None:
+    made = await bench.perform(Create(CONFIG_MAPS, config_map(a="1")))
+    assert bench.made == [made]
