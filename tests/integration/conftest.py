@@ -15,11 +15,18 @@ from tests.servers import Server, servers
 HERE = Path(__file__).parent
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests run in the loop of the servers that they share."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """All tests run in the loop of the servers that they share; what needs sockets only where there are some."""
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+    left_out = [item for item in items if item.get_closest_marker("sockets") and _kind(item) == "embedded"]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _kind(item: pytest.Item) -> str:
+    return str(item.callspec.params.get("server_kind", "")) if isinstance(item, pytest.Function) else ""
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
