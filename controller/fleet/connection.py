@@ -82,6 +82,12 @@ class Connection:
         """The certificate authority (PEM) that the connection in use trusts, b"" while there is none."""
         return b"" if self._way is None else self._way.access.certificate_authority
 
+    @property
+    def server(self) -> str:
+        """The URL of the server that is, or is to be, connected; "" while none is known."""
+        access = self._wanted or self.access
+        return "" if access is None else access.server
+
     def wake(self) -> None:
         """The Secret or the ClientConfig may have changed: look at once."""
         self._woken = True
@@ -261,7 +267,7 @@ class Connection:
         pulse, now, doubted = self._pulse, _now(), self._doubted_at is not None
         back = pulse.decides
         rights = back or pulse.phase is Phase.FORBIDDEN or now - self._rights_at >= RIGHTS_INTERVAL
-        verify = back or doubted or now - self._verified_at >= VERIFY_INTERVAL
+        verify = back or (pulse.usable and (doubted or now - self._verified_at >= VERIFY_INTERVAL))
         deadline = PROBE_DEADLINE if pulse.usable else CONNECT_DEADLINE
         pulse.looking(now)
         self._attempted = now
@@ -345,6 +351,8 @@ class Connection:
         self._cluster.release()
 
     def _publish(self) -> None:
+        due = self._pulse.due
+        self.counters.next_retry = None if self._pulse.usable or due == math.inf else due
         state = self._report.publish(self._pulse.phase, connected=self._way is not None)
         if self._way is not None and not state.usable:
             self._way.abort()

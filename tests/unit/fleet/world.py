@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +17,8 @@ from controller.engine.store import Delta
 from controller.fleet.breaker import Guard
 from controller.fleet.cache import WatchSpec
 from controller.fleet.cluster import Cluster
-from controller.fleet.connection import Connection
-from controller.fleet.state import ClusterState, Reason
+from controller.fleet.connection import Connection, Verify
+from controller.fleet.state import ClusterState, Phase, Reason
 from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube.client import Client
 from controller.kube.credentials import Credentials
@@ -48,6 +48,7 @@ class Way:
     def __init__(self, fleet: Fleet, credentials: Credentials) -> None:
         self.credentials = credentials
         self.closed = False
+        self.sent: set[str] = set()  # paths
         self._fleet = fleet
         self._inner: InProcessTransport | None = None
 
@@ -64,12 +65,18 @@ class Way:
         return self._inner
 
     async def request(self, request: Request) -> Response:
+        self._note(request)
         if request.path == "/version" and self._fleet.hides_version:
             return Response(status=403)
         return await self._dial().request(request)
 
     async def stream(self, request: Request, *, silence: float) -> Response | LineStream:
+        self._note(request)
         return await self._dial().stream(request, silence=silence)
+
+    def _note(self, request: Request) -> None:
+        self.sent.add(request.path)
+        self._fleet.sent.append((asyncio.get_running_loop().time(), request.path))
 
     async def close(self) -> None:
         self.closed = True
@@ -86,6 +93,7 @@ class Fleet:
         self.servers = {url: ApiServer(name=url, rng=Random(url), authority=AUTHORITY) for url in (FIRST, SECOND)}
         self.links = {url: Link() for url in self.servers}
         self.ways: list[Way] = []
+        self.sent: list[tuple[float, str]] = []  # to remote clusters: when, and which path
         self.client = Client(InProcessTransport(self.control, self.control.admin_token))
         self.own = Link()
         self.hides_version = False
@@ -175,11 +183,22 @@ def definition() -> dict[str, Any]:
 
 
 class Connected:
-    """One remote cluster and what keeps it connected; ``states``: every state it was in."""
+    """One remote cluster and what keeps it connected.
 
-    def __init__(self, fleet: Fleet, secret: str = "kubeconfig") -> None:
-        self.cluster = Cluster(CONTEXT, [WatchSpec(CONFIG_MAPS)], (), fleet.rng)
+    ``states``: every reason it had, as conditions show it; ``phases``: every phase it was in.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        secret: str = "kubeconfig",
+        *,
+        kinds: Sequence[Resource] = (CONFIG_MAPS,),
+        verify: Verify | None = None,
+    ) -> None:
+        self.cluster = Cluster(CONTEXT, [WatchSpec(kind) for kind in kinds], (), fleet.rng)
         self.states: list[Reason] = []
+        self.phases: list[Phase] = []
         self.cluster.on_state(self._note)
         self.connection = Connection(
             f"{NAMESPACE}/dc-1",
@@ -189,6 +208,7 @@ class Connected:
             local=fleet.local,
             make_client=fleet.make_client,
             rng=fleet.rng,
+            verify=verify,
         )
         fleet.local.on_change(self._changed)
         self.task = fleet.run(self.connection.run())
@@ -201,6 +221,8 @@ class Connected:
     def _note(self, cluster: Cluster) -> None:
         if not self.states or self.states[-1] is not cluster.state.reason:
             self.states.append(cluster.state.reason)
+        if not self.phases or self.phases[-1] is not cluster.state.phase:
+            self.phases.append(cluster.state.phase)
 
     def _changed(self, _: Cluster, resource: Resource, __: list[Delta]) -> None:
         if resource == SECRETS:
@@ -216,8 +238,14 @@ class Connected:
         await eventually(lambda: self.cluster.state.reason is reason, f"the state is {reason}", within)
         return asyncio.get_running_loop().time() - started
 
+    async def until_phase(self, phase: Phase, within: float = 30.0) -> float:
+        """Wait for a phase; seconds that it took."""
+        started = asyncio.get_running_loop().time()
+        await eventually(lambda: self.cluster.state.phase is phase, f"the phase is {phase}", within)
+        return asyncio.get_running_loop().time() - started
+
     async def until_watching(self) -> None:
-        await eventually(lambda: self.cluster.cache.synced(CONFIG_MAPS), "the remote cluster is cached")
+        await eventually(lambda: not self.cluster.cache.unsynced(), "the remote cluster is cached")
 
 
 @asynccontextmanager
