@@ -20,6 +20,7 @@ Network: TypeAlias = IPv4Network | IPv6Network
 Lookup: TypeAlias = Callable[..., list[tuple[Any, ...]]]
 
 RESOLVE_DEADLINE: Final = 2.0  # s; one dead DNS server must not hold up a connection attempt for longer
+LAST_GOOD_AFTER: Final = 0.5  # s for an answer where there is a good one: a probe has 2 s for everything
 
 
 class _Refusal(msgspec.Struct, frozen=True):
@@ -127,8 +128,8 @@ class Resolver(AbstractResolver):
 
     For all connections to the cluster, one after the other and side by side: at most one thread, alive only while a
     lookup runs, and nothing waits for it at exit. Each ``resolve`` asks anew
-    (so ``use_dns_cache=False`` in the connector) and waits at most ``deadline`` seconds; after that, or when the
-    lookup fails, the last good addresses serve. Every address returned has passed ``policy``.
+    (so ``use_dns_cache=False`` in the connector) and waits at most ``deadline`` seconds. The last good addresses serve
+    when the lookup fails or takes longer than ``LAST_GOOD_AFTER``. Every address returned has passed ``policy``.
 
     aiohttp does not ask a resolver about literal addresses: there, and against any other way around, the
     connector's ``socket_factory`` calls ``policy.check(addr_info[4][0], host)``. With more than one address aiohttp
@@ -155,7 +156,7 @@ class Resolver(AbstractResolver):
         """Raises ``NameResolutionFailed``, or ``AddressNotAllowed`` when no address is allowed."""
         key = (host, int(family))
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(min(self._deadline, LAST_GOOD_AFTER) if key in self._good else self._deadline):
                 outcome = await self._fly(key)
         except TimeoutError:
             outcome = OSError(f"no answer within {self._deadline:g} s")

@@ -116,13 +116,17 @@ class AiohttpTransport:
             raise self._lost()
         connector = Connector(self._check, limit=limit, ssl=self._context, resolver=self._resolver)
         self._connectors.append(connector)
-        return aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             auto_decompress=False,
             read_bufsize=READ_BUFFER,
         )
+        # Or aiohttp sends GET, PUT and DELETE again over a second new connection when a server hangs up: twice the
+        # load on one that is in trouble, and a write sent twice without anybody's knowing. There is no public way.
+        session._retry_connection = False
+        return session
 
     def _check(self, ip: str) -> None:
         if self._policy is not None:

@@ -38,13 +38,14 @@ def server_certificate(*names: str) -> trustme.LeafCert:
 
 
 class Server:
-    """What a running server is and has seen. ``open``: connections that are open now."""
+    """What a running server is and has seen. ``open``: connections that are open now; ``most``: at once, so far."""
 
     def __init__(self, handler: Handler) -> None:
         self.handler = handler
         self.seen: list[Received] = []
         self.connections = 0
         self.open = 0
+        self.most = 0
         self.port = 0
         self.closed = asyncio.Event()  # set while no connection is open
         self.closed.set()
@@ -60,6 +61,7 @@ class Server:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.open += 1
+        self.most = max(self.most, self.open)
         self.closed.clear()
         try:
             while (received := await _receive(reader, writer)) is not None:

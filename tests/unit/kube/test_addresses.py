@@ -193,6 +193,29 @@ async def test_the_last_good_address_serves_while_the_dns_hangs(names: Names) ->
     assert await resolve(resolver) == ["10.0.0.1"]
 
 
+async def test_with_a_good_address_a_dns_that_hangs_costs_half_a_second(names: Names) -> None:
+    loop = asyncio.get_running_loop()
+    resolver = Resolver(lookup=names.lookup)
+    await resolve(resolver)
+    names.gate.clear()
+    started = loop.time()
+    assert await resolve(resolver) == ["10.0.0.1"]
+    assert loop.time() - started == pytest.approx(0.5, abs=0.3)
+
+
+async def test_the_answer_that_was_late_replaces_the_last_good_one(names: Names) -> None:
+    resolver = Resolver(lookup=names.lookup, deadline=0.05)
+    await resolve(resolver)
+    names.gate.clear()
+    names.answers["api.example"] = ["10.0.0.2"]
+    assert await resolve(resolver) == ["10.0.0.1"]
+    assert resolver._flight is not None
+    names.gate.set()
+    await asyncio.wait([resolver._flight.done], timeout=5)
+    names.answers.clear()
+    assert await resolve(resolver) == ["10.0.0.2"]
+
+
 async def test_a_dns_that_hangs_costs_the_deadline_and_one_thread(names: Names) -> None:
     names.gate.clear()
     resolver = Resolver(lookup=names.lookup, deadline=0.05)

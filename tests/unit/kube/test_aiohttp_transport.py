@@ -17,6 +17,7 @@ from controller.kube.addresses import AddressPolicy, Resolver, policy
 from controller.kube.aiohttp_transport import AiohttpTransport
 from controller.kube.credentials import StaticCredentials
 from controller.kube.transport import LineStream, Request, Response
+from tests.remotes.packets import keep, lose
 from tests.unit.kube.https import CHUNKED, Received, Server, chunk, head, https, listening, reply
 
 GET = Request(method="GET", path="/version", deadline=5.0)
@@ -602,6 +603,79 @@ async def server_sockets(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[
         await transport.request(GET)
         yield made
         await transport.close()
+
+
+async def test_a_stream_whose_peer_vanished_is_lost_when_nothing_is_acknowledged(
+    connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the times of production cut to a tenth: packets vanish, and the kernel of this side gives up."""
+    times = {"TCP_KEEPIDLE": 1, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 3_000}
+    monkeypatch.setattr(aiohttp_connector, "_KEEPALIVE", times)
+    peers: list[Any] = []
+
+    async def vanish(received: Received, writer: Writer) -> None:
+        await head(writer, 200, CHUNKED)
+        await chunk(writer, b"hello\n")
+        peers.append(writer.get_extra_info("socket"))
+
+    async with https(vanish) as server:
+        stream = await open_stream(connect(server.access()), silence=30.0)
+        assert await stream.read() == [b"hello"]
+        assert lose(peers[0], 1.0), "the kernel lets nobody lose packets"
+        started = asyncio.get_running_loop().time()
+        with pytest.raises(errors.ConnectionLost):
+            await stream.read()
+        assert 2.0 < asyncio.get_running_loop().time() - started < 6.0
+        keep(peers[0])
+        await stream.close()
+
+
+# ── a server that hangs up ──────────────────────────────────────────────────────────────────────────
+
+
+async def hang_up(received: Received, writer: Writer) -> None:
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "PUT", "DELETE"])
+async def test_a_server_that_hangs_up_on_everybody_is_asked_once(connect: Any, method: str) -> None:
+    async with https(hang_up) as server:
+        with pytest.raises(errors.ConnectionLost):
+            await connect(server.access()).request(Request(method=method, path="/", body=b"{}"))
+    assert (server.connections, len(server.seen)) == (1, 1)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+async def test_what_was_sent_over_a_connection_that_breaks_is_not_sent_again(connect: Any, method: str) -> None:
+    async with https(ok) as server:
+        transport = connect(server.access())
+        await transport.request(GET)
+        server.handler = hang_up
+        with pytest.raises(errors.ConnectionLost):
+            await transport.request(Request(method=method, path="/again"))
+        assert ([seen.target for seen in server.seen], server.connections) == (["/version", "/again"], 1)
+        server.handler = ok
+        assert (await transport.request(GET)).status == 200
+
+
+async def test_a_connection_that_the_server_closed_while_it_was_idle_is_not_used_again(connect: Any) -> None:
+    async def once(received: Received, writer: Writer) -> None:
+        await reply(writer)
+        writer.close()
+
+    async with https(once) as server:
+        transport = connect(server.access())
+        for _ in range(3):
+            assert (await transport.request(GET)).status == 200
+            async with asyncio.timeout(5):
+                await server.closed.wait()
+
+
+async def test_fifty_requests_to_a_server_that_hangs_up_make_fifty_connections(connect: Any) -> None:
+    async with https(hang_up) as server:
+        transport = connect(server.access())
+        await asyncio.gather(*(transport.request(GET) for _ in range(50)), return_exceptions=True)
+        assert (server.connections, server.most <= 10) == (50, True)
 
 
 async def test_an_answer_that_is_not_http_is_malformed(connect: Any) -> None:
