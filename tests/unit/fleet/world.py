@@ -57,7 +57,7 @@ class Way:
         server = self._fleet.servers.get(access.server)
         if server is None:
             raise ConnectFailed(f"{access.server}: connection refused")
-        if server.ca_pem.strip() != access.certificate_authority.strip():
+        if server.ca_pem.strip() not in access.certificate_authority:
             raise TLSFailed(f"{access.server}: certificate verify failed")
         if self._inner is None:
             self._inner = InProcessTransport(server, link=self._fleet.links[access.server])
