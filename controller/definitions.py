@@ -19,10 +19,13 @@ def definitions() -> dict[str, dict[str, Any]]:
             CLIENT_CONFIGS,
             ClientConfig,
             columns=(
+                Column("Context", ".spec.contextName", description="The name by which specifications call the cluster"),
                 Column("Ready", _condition("Ready", "status"), description="Whether the cluster can be used"),
                 Column("Reason", _condition("Ready", "reason"), description="Why it can, or cannot"),
                 Column("Version", ".status.serverVersion", description="Version of the cluster's API server"),
+                Column("Since", _condition("Ready", "lastTransitionTime"), "date", "How long that has been so"),
                 AGE,
+                Column("Expires", ".status.credentialsExpireAt", "date", "When the credentials end", priority=1),
                 Column("Message", _condition("Ready", "message"), description="What to do about it", priority=1),
             ),
         ),

@@ -95,7 +95,7 @@ class Controller:
         self._router = Router(self.pool)
         self._clusters = K8ssandraClusterReconciler(self.pool, self.recorder, self._clock, make_password, self._router)
         self._secrets = ReplicatedSecretReconciler(self.pool, self._clock)
-        self._configs = ClientConfigStatus(self.pool, self.recorder, self._clock)
+        self._configs = ClientConfigStatus(self.pool, self.recorder, self._clock, hot_reload=settings.hot_reload)
         projections = {CLIENT_CONFIG: self._configs.projection}
         collector = FleetCollector(self.pool, self._configs, self.recorder, self._clock, projections)
         self.metrics.registry.register(collector)

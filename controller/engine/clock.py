@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -19,6 +20,11 @@ class SystemClock:
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+
+def wall(clock: Clock, loop_time: float) -> datetime:
+    """The moment at which the running event loop's time was ``loop_time``."""
+    return clock.now() + timedelta(seconds=loop_time - asyncio.get_running_loop().time())
 
 
 def rfc3339(moment: datetime) -> str:

@@ -42,6 +42,15 @@ class ClientConfigStatus(Struct, frozen=True, kw_only=True):
     observed_generation: int = 0
     """The generation that the connection was made from."""
 
+    failed_attempts: int = 0
+    """While something is wrong: how many attempts to reach the cluster have failed since; at most 5 minutes old."""
+
+    last_success_time: Time = ""
+    """While something is wrong: when the cluster last answered."""
+
+    next_retry_time: Time = ""
+    """While something is wrong: when it was to be tried again, as of the time of writing."""
+
 
 class ClientConfig(Struct, frozen=True, kw_only=True):
     """A remote cluster that datacenters can be placed in."""

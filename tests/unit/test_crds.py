@@ -133,7 +133,10 @@ def test_short_names_and_columns() -> None:
         for name, entry in definitions().items()
     }
     assert columns == {
-        "clientconfigs.config.k8ssandra.io": ["Ready", "Reason", "Version", "Age", "Message"],
+        "clientconfigs.config.k8ssandra.io": [
+            *("Context", "Ready", "Reason", "Version", "Since", "Age"),
+            *("Expires", "Message"),  # with -o wide
+        ],
         "k8ssandraclusters.k8ssandra.io": ["Ready", "Progressing", "Error", "Age"],
         "replicatedsecrets.replication.k8ssandra.io": ["Age"],
         "k8ssandratasks.control.k8ssandra.io": ["Job", "Scheduled", "Started", "Completed"],

@@ -1,24 +1,33 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from controller.engine.chance import Chance
 from controller.engine.events import Reference
-from controller.engine.worker import Done, Item
+from controller.engine.worker import Again, Done, Item
 from controller.fleet.cache import WatchSpec
 from controller.fleet.cluster import Cluster
+from controller.fleet.health import health
+from controller.fleet.member import Member
+from controller.fleet.pace import pace
 from controller.fleet.pool import Pool
-from controller.fleet.state import ClusterState, Reason
-from controller.fleet.status import KIND, ClientConfigStatus, health
+from controller.fleet.state import ClusterState, Phase, Reason
+from controller.fleet.status import KIND, ClientConfigStatus
 from controller.fleet.types import CLIENT_CONFIGS
+from controller.fleet.way import Way
+from controller.kube.access import Access
 from controller.kube.resources import CONFIG_MAPS, PODS
 from controller.sandbox.apiserver import Fault
-from tests.unit.fleet.world import NAMESPACE, FixedClock, Fleet, definition, eventually
+from tests.unit.fleet.world import FIRST, NAMESPACE, FixedClock, Fleet, definition, eventually
 from tests.unit.fleet.world import fleet as make_fleet
 from tests.unit.kube.kubeconfigs import CONTEXT
+from tests.unit.kube.test_validity import jwt
 
 pytestmark = pytest.mark.looptime
 
@@ -26,24 +35,39 @@ CONNECTED = ClusterState(True, Reason.CONNECTED, "connected, Kubernetes v1.36.0"
 LOST = ClusterState(False, Reason.UNREACHABLE, "no route")
 
 
+class LoopClock:
+    """The wall clock that goes with the event loop; each test begins at midnight."""
+
+    def now(self) -> datetime:
+        return FixedClock().now() + timedelta(seconds=asyncio.get_running_loop().time())
+
+
 class Recorder:
     """Notes events instead of sending them."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, str, str]] = []
+        self.messages: list[str] = []
 
     def record(self, about: Reference, type: str, reason: str, message: str) -> None:
         self.events.append((about.name, type, reason))
+        self.messages.append(message)
 
 
 class Bench:
     """A fleet with its pool and the reconciler under test."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, *, hot_reload: bool = False) -> None:
         self.fleet = fleet
         self.recorder = Recorder()
         self.pool = Pool(fleet.local, self._cluster, fleet.make_client, Chance(fleet.rng), ())
-        self.status = ClientConfigStatus(self.pool, self.recorder, FixedClock())  # type: ignore[arg-type]
+        self.clock = LoopClock()
+        self.status = ClientConfigStatus(
+            self.pool,
+            self.recorder,  # type: ignore[arg-type]
+            self.clock,
+            hot_reload=hot_reload,
+        )
 
     def _cluster(self, context: str) -> Cluster:
         return Cluster(context, [WatchSpec(CONFIG_MAPS)], (), self.fleet.rng)
@@ -57,13 +81,28 @@ class Bench:
         cache = self.fleet.local.cache
         await eventually(lambda: (cache.get(CLIENT_CONFIGS, NAMESPACE, name) is not None) is present, "it is cached")
 
-    def update(self, state: ClusterState) -> None:
-        cluster = self.pool.get(CONTEXT)
-        assert cluster is not None
-        cluster.update(state)
+    @property
+    def member(self) -> Member:
+        found = self.pool.member(NAMESPACE, "dc-1")
+        assert found is not None
+        return found
 
-    async def reconcile(self, name: str = "dc-1") -> None:
-        assert await self.status.reconcile(Item(KIND, NAMESPACE, name)) == Done()
+    def update(self, state: ClusterState) -> None:
+        assert self.member.cluster is not None
+        self.member.cluster.update(state)
+
+    def use(self, token: str) -> None:
+        """Have the connection work with a token."""
+        access = Access(server=FIRST, certificate_authority=b"", token=token)
+        connection = self.member.connection
+        assert connection is not None
+        connection._way = Way(access, CONTEXT, self.fleet.make_client)
+
+    async def reconcile(self, name: str = "dc-1") -> float | None:
+        """Seconds after which it wants to look again, None when only an event does."""
+        result = await self.status.reconcile(Item(KIND, NAMESPACE, name))
+        assert isinstance(result, Done | Again)
+        return result.after if isinstance(result, Again) else None
 
     async def live(self, name: str = "dc-1") -> dict[str, Any]:
         found = await self.fleet.client.get(CLIENT_CONFIGS, NAMESPACE, name)
@@ -148,6 +187,147 @@ async def test_credentials_that_could_not_be_rotated_are_ready_with_a_warning(be
     await bench.reconcile()
     assert await bench.ready() == ("True", "RotationFailed")
     assert bench.recorder.events == [("dc-1", "Warning", "RotationFailed")]
+
+
+# ── what is wrong, and since when ───────────────────────────────────────────────────────────────────
+
+
+async def test_what_is_wrong_is_said_with_the_server_and_since_when(bench: Bench) -> None:
+    bench.use("abc")
+    await asyncio.sleep(90)
+    bench.update(LOST)
+    await asyncio.sleep(5)
+    await bench.reconcile()
+    [condition] = (await bench.live())["conditions"]
+    assert condition["message"] == f"no route (server {FIRST}, since 2026-01-01T00:01:30Z)"
+    assert bench.recorder.messages == [condition["message"]]
+
+
+async def test_a_server_that_the_words_name_is_not_named_twice(bench: Bench) -> None:
+    bench.use("abc")
+    bench.update(ClusterState(False, Reason.UNREACHABLE, "ConnectFailed: 10.0.0.1:6443: refused"))
+    await bench.reconcile()
+    [message] = bench.recorder.messages
+    assert message.startswith("ConnectFailed: 10.0.0.1:6443: refused (since 2026-01-01T")
+
+
+async def test_a_cluster_under_suspicion_stays_as_it_was(bench: Bench) -> None:
+    bench.update(CONNECTED)
+    await bench.reconcile()
+    bench.update(msgspec.structs.replace(CONNECTED, phase=Phase.SUSPECT))
+    await bench.reconcile()
+    assert (await bench.ready(), bench.writes, len(bench.recorder.events)) == (("True", "Connected"), 1, 1)
+
+
+async def test_a_healthy_cluster_asks_for_nothing_and_writes_nothing(bench: Bench) -> None:
+    bench.update(CONNECTED)
+    for _ in range(20):
+        assert await bench.reconcile() is None
+        await asyncio.sleep(60)
+    assert bench.writes == 1
+
+
+async def test_figures_of_an_outage_are_brought_up_to_date_every_five_minutes(bench: Bench) -> None:
+    connection = bench.member.connection
+    assert connection is not None
+    bench.update(CONNECTED)
+    await bench.reconcile()
+    connection.counters.last_success = asyncio.get_running_loop().time()
+    bench.update(LOST)
+    for seconds in range(0, 601, 10):
+        connection.counters.attempts["connect_failed"] = 3 + seconds
+        connection.counters.next_retry = asyncio.get_running_loop().time() + 2
+        again = await bench.reconcile()
+        assert again is not None
+        assert 1 <= again <= 300
+        assert bench.writes == 2 + seconds // 300
+        await asyncio.sleep(10)
+    live = await bench.live()
+    assert (live["failedAttempts"], live["lastSuccessTime"]) == (603, "2026-01-01T00:00:00Z")
+    assert live["nextRetryTime"] == "2026-01-01T00:10:02Z"
+    assert len(bench.recorder.events) == 2
+    bench.update(CONNECTED)
+    assert await bench.reconcile() is None
+    assert not {"failedAttempts", "lastSuccessTime", "nextRetryTime"} & set(await bench.live())
+
+
+async def test_an_outage_with_changing_words_is_said_once(bench: Bench) -> None:
+    for turn in range(20):
+        bench.update(msgspec.structs.replace(LOST, message=f"cause {turn % 2}"))
+        await bench.reconcile()
+        await asyncio.sleep(10)
+    assert (bench.writes, len(bench.recorder.events)) == (1, 1)
+
+
+async def test_another_mistake_in_a_secret_is_said_at_once(bench: Bench) -> None:
+    for turn, field in enumerate(("users[0].user.exec", "clusters[0].cluster.server"), 1):
+        bench.update(ClusterState(False, Reason.INSECURE_KUBECONFIG, f"{field}: not allowed"))
+        await bench.reconcile()
+        assert (bench.writes, len(bench.recorder.events)) == (turn, turn)
+
+
+async def test_the_clusters_uid_is_shown_and_stays_while_it_is_away(bench: Bench) -> None:
+    for state, uid in (
+        (msgspec.structs.replace(CONNECTED, cluster_uid="uid-1"), "uid-1"),
+        (LOST, "uid-1"),
+        (msgspec.structs.replace(CONNECTED, cluster_uid="uid-2"), "uid-2"),
+        (CONNECTED, None),  # it may not be read any more
+    ):
+        bench.update(state)
+        await bench.reconcile()
+        assert (await bench.live()).get("clusterUID") == uid
+
+
+# ── credentials that end ────────────────────────────────────────────────────────────────────────────
+
+
+def token(bench: Bench, lifetime: float) -> str:
+    now = bench.clock.now().timestamp()
+    return jwt({"iat": int(now), "exp": int(now + lifetime)})
+
+
+async def test_the_end_of_a_token_is_shown_and_said_when_a_fifth_is_left(bench: Bench) -> None:
+    bench.update(CONNECTED)
+    bench.use(token(bench, 1000))
+    assert await bench.reconcile() == pytest.approx(800, abs=1)
+    assert (await bench.live())["credentialsExpireAt"] == "2026-01-01T00:16:40Z"
+    await asyncio.sleep(790)
+    await bench.reconcile()
+    assert len(bench.recorder.events) == 1
+    await asyncio.sleep(11)
+    for _ in range(3):
+        assert await bench.reconcile() is not None
+    assert bench.recorder.events[1:] == [("dc-1", "Warning", "CredentialsExpireSoon")]
+    assert "the token ends at 2026-01-01T00:16:40Z" in bench.recorder.messages[1]
+    assert bench.writes == 1
+
+
+async def test_a_new_token_begins_anew(bench: Bench) -> None:
+    bench.update(CONNECTED)
+    for turn in (1, 2):
+        bench.use(token(bench, 100))
+        await bench.reconcile()
+        await asyncio.sleep(90)
+        await bench.reconcile()
+        assert bench.writes == turn
+        assert bench.recorder.events.count(("dc-1", "Warning", "CredentialsExpireSoon")) == turn
+
+
+async def test_a_token_without_end_takes_the_end_away(bench: Bench) -> None:
+    bench.update(CONNECTED)
+    bench.use(token(bench, 100))
+    await bench.reconcile()
+    bench.use("without-an-end")
+    assert await bench.reconcile() is None
+    assert "credentialsExpireAt" not in await bench.live()
+
+
+async def test_a_strange_annotation_is_said_once(bench: Bench) -> None:
+    bench.update(CONNECTED)
+    bench.member.go_at(pace({"k8ssandra.io/client-qps": "fast"}))
+    for _ in range(3):
+        await bench.reconcile()
+    assert bench.recorder.events == [("dc-1", "Normal", "Connected"), ("dc-1", "Warning", "InvalidAnnotation")]
 
 
 # ── what the controller has not taken over ──────────────────────────────────────────────────────────
