@@ -1,4 +1,4 @@
-"""``python -m tests.remotes [names…] [--quick] [--json FILE]``: measured results beside the goals."""
+"""``python -m tests.remotes [names…] [--real] [--quick] [--json FILE]``: measured results beside the goals."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import sys
 import time
 import traceback
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from tests.bench import report
-from tests.remotes import crowd, idle, limits, links, outages, reload, rotation, starting
+from tests.remotes import crowd, idle, limits, links, outages, reference, reload, rotation, starting
 from tests.remotes.verdicts import Findings
 
 
@@ -32,16 +33,18 @@ MEASURES: Final[dict[str, Measure]] = {
     "limits": limits.limits,
     "reload": reload.reload,
     "crowd": crowd.crowd,
+    "reference": reference.reference,
+    "reference-real": partial(reference.reference, kind="real"),
     "idle": idle.idle,  # the last: it makes this process's own TLS buffers small
 }
+ON_REAL: Final = "reference-real"
 
 
 def main() -> int:
     """0 when every goal was met, 1 when one was missed, 2 when a figure could not be measured."""
     parser = argparse.ArgumentParser(prog="make bench-remotes ARGS=", description=__doc__)
-    parser.add_argument(
-        "names", nargs="*", metavar="name", help=f"what to measure: {', '.join(MEASURES)} (default: all)"
-    )
+    parser.add_argument("names", nargs="*", metavar="name", help=f"what to measure: {', '.join(MEASURES)}")
+    parser.add_argument("--real", action="store_true", help=f"only {ON_REAL}, on four real API servers")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: a look, no measurement")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures, every round of them, to FILE")
     options = parser.parse_args()
@@ -50,7 +53,8 @@ def main() -> int:
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # clients that go away are what this is about
     load = os.getloadavg()
     found = Findings()
-    for name in options.names or list(MEASURES):
+    chosen = options.names or [name for name in MEASURES if (name == ON_REAL) == options.real]
+    for name in chosen:
         started = time.monotonic()
         try:
             asyncio.run(MEASURES[name](found, quick=options.quick))

@@ -18,6 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from controller.fleet.proof import render_kubeconfig
 from controller.kube.access import Access
+from controller.kube.client import Client
+from controller.kube.resources import SERVICE_ACCOUNTS
 from controller.sandbox.world import ACCOUNT
 from tests.bench.child import ROOT, cpu_of, end, resident_mib
 from tests.real.process import free_port
@@ -25,6 +27,22 @@ from tests.real.process import free_port
 PREFIX: Final = "k8ssandra_controller_"
 POLL: Final = 0.01  # s
 KEPT: Final = 20_000  # lines of the log
+
+
+class _Token(msgspec.Struct):
+    token: str
+
+
+class _TokenRequest(msgspec.Struct):
+    status: _Token
+
+
+async def account(client: Client, access: Access, namespace: str) -> Access:
+    """The same server as the controller's own account; ``client`` is an administrator's."""
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    issued = await client.raw("POST", SERVICE_ACCOUNTS.path(namespace, ACCOUNT, "token"), body=body)
+    token = msgspec.json.decode(issued, type=_TokenRequest).status.token
+    return msgspec.structs.replace(access, token=token)
 
 
 class Line(msgspec.Struct, frozen=True):
