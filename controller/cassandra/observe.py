@@ -127,6 +127,7 @@ def observe(pool: Pool, found: Object, renderings: Renderings, absent: tuple[str
         away=tuple((context, why) for context in named if (why := away(pool, context)) is not None),
         unseen=tuple(context for context in named if not known(pool.get(context))),
         settling=any(member.settling for context in named if (member := pool.get(context)) is not None),
+        notices=tuple(notice for context in named if (notice := pool.said(context))),
         absent=absent,
     )
 

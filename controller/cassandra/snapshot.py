@@ -81,6 +81,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     away: tuple[tuple[str, Away], ...] = ()  # contexts that cannot be used now
     unseen: tuple[str, ...] = ()  # contexts whose caches were never filled
     settling: bool = False  # the controller has just started: not every cluster of this one was heard of yet
+    notices: tuple[str, ...] = ()  # what is to be known of its contexts although they work
     absent: tuple[str, ...] = ()  # contexts where live reads found nothing of ours left (asked when deleting)
 
     @property

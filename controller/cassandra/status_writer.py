@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, Final
 
 from controller.cassandra.plan.model import Status
-from controller.cassandra.plan.status import DATACENTER_READY, UNSUPPORTED
+from controller.cassandra.plan.status import DATACENTER_READY, RESTART_REQUIRED, UNSUPPORTED
 from controller.cassandra.resources import K8SSANDRA_CLUSTERS
 from controller.engine.clock import Clock, rfc3339
 from controller.fleet.actions import Merge, ObserveAgain, perform
@@ -97,7 +97,7 @@ class StatusWriter:
 
 def _passing(kind: str) -> bool:
     """Whether a condition of ours goes when it is not said any more."""
-    return kind == UNSUPPORTED or kind.startswith(DATACENTER_READY)
+    return kind in (UNSUPPORTED, RESTART_REQUIRED) or kind.startswith(DATACENTER_READY)
 
 
 def _told(entries: Any) -> list[tuple[Any, ...]] | None:

@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 
+from controller.cassandra.resources import K8SSANDRA_CLUSTERS
 from controller.definitions import definitions
 from controller.engine.reflector import Reflector
 from controller.engine.store import Store
@@ -21,9 +22,10 @@ from controller.fleet.member import Member
 from controller.fleet.throttle import Bucket
 from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube.client import Client
+from controller.kube.conditions import find
 from controller.kube.resources import CONFIG_MAPS, CRDS
 from controller.sandbox.apiserver import ApiServer, Link
-from tests.unit.fleet.world import AUTHORITY, FIRST, NAMESPACE, SECOND, Fleet, eventually
+from tests.unit.fleet.world import AUTHORITY, FIRST, NAMESPACE, Fleet, eventually
 from tests.unit.fleet.world import fleet as make_fleet
 from tests.unit.test_supervisor import Run, kubeconfig, running, two_members
 
@@ -175,6 +177,57 @@ async def test_the_end_comes_while_one_is_being_added(fleet: Fleet) -> None:
     await run.stop()
     assert asyncio.all_tasks() - before == set()
     assert fleet.open_ways == 0
+
+
+async def placed(fleet: Fleet, run: Run, context: str) -> None:
+    """A K8ssandraCluster with a datacenter in ``context``."""
+    datacenter = {"metadata": {"name": "dc1"}, "k8sContext": context, "size": 1}
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    storage = {"cassandraDataVolumeClaimSpec": claim}
+    cassandra = {"serverVersion": "4.1.5", "datacenters": [datacenter], "storageConfig": storage}
+    manifest = {
+        "apiVersion": K8SSANDRA_CLUSTERS.api_version,
+        "kind": K8SSANDRA_CLUSTERS.kind,
+        "metadata": {"name": "demo"},
+        "spec": {"cassandra": cassandra},
+    }
+    await fleet.client.create(K8SSANDRA_CLUSTERS, NAMESPACE, manifest)
+    await until_condition(fleet, "DatacenterReady.dc1", "DatacenterUnreachable")  # no cass-operator there
+
+
+async def until_condition(fleet: Fleet, kind: str, reason: str) -> str:
+    """Wait until the K8ssandraCluster has a condition; its message."""
+    async with asyncio.timeout(10.0):
+        while True:
+            found = await fleet.client.get(K8SSANDRA_CLUSTERS, NAMESPACE, "demo")
+            entry = find((found.decode(dict).get("status") or {}).get("conditions"), kind)
+            if entry.get("reason", "") == reason:
+                return str(entry.get("message", ""))
+            await asyncio.sleep(0.01)
+
+
+async def test_what_uses_a_deleted_one_says_that_there_is_none(fleet: Fleet) -> None:
+    run = await hot(fleet)
+    await placed(fleet, run, "east")
+    await fleet.delete(CLIENT_CONFIGS, "east")
+    message = await until_condition(fleet, "DatacenterReady.dc1", "ContextNotFound")
+    assert "no ClientConfig names context east" in message
+    await add(fleet, "east", FIRST)
+    await until_condition(fleet, "DatacenterReady.dc1", "DatacenterUnreachable")
+
+
+async def test_without_it_what_uses_a_deleted_one_says_that_a_restart_is_required(fleet: Fleet) -> None:
+    await two_members(fleet)
+    run = await running(fleet)
+    await run.until("east", "CRDMissing")
+    await placed(fleet, run, "east")
+    await fleet.delete(CLIENT_CONFIGS, "east")
+    message = await until_condition(fleet, "RestartRequired", "ClientConfigDeleted")
+    assert "of context east was deleted; its cluster stays connected until the controller restarts" in message
+    cluster = run.controller.pool.get("east")
+    assert cluster is not None
+    assert cluster.state.usable
+    assert run.metric("client_configs_restart_required") == 1.0
 
 
 async def test_many_that_come_and_go_leave_nothing(fleet: Fleet) -> None:

@@ -17,6 +17,7 @@ STATUS_CAP: Final = 256 * 1024  # bytes of all datacenters' copied status togeth
 NO_ERROR: Final = "None"  # what the published schema's default says
 DATACENTER_READY: Final = "DatacenterReady."  # prefix of the conditions of single datacenters
 UNSUPPORTED: Final = "UnsupportedFields"
+RESTART_REQUIRED: Final = "RestartRequired"
 
 
 def compose(
@@ -57,6 +58,7 @@ def compose(
     if unsupported := snapshot.rendered.unsupported:
         text = "; ".join(str(problem) for problem in unsupported)
         conditions.append(_condition(UNSUPPORTED, True, "NotSupported", text, generation))
+    conditions += _notices(snapshot)
     conditions += [_of_datacenter(view, steps.get(view.name), problems, generation) for view in snapshot.views]
     return Status(
         conditions=tuple(conditions),
@@ -75,11 +77,20 @@ def compose_deletion(snapshot: Snapshot, waits: Sequence[Wait], problems: Sequen
         conditions=(
             _condition("Ready", False, reason, message, generation),
             _condition("Progressing", not problems, reason, message, generation),
+            *_notices(snapshot),
         ),
         datacenters={name: msgspec.to_builtins(entry) for name, entry in status.datacenters.items()},
         error=clean(_said(problems)) or NO_ERROR,
         observed_generation=status.observed_generation,
     )
+
+
+def _notices(snapshot: Snapshot) -> list[Condition]:
+    """A condition when a ClientConfig that this cluster needs is gone, and only its connection is still there."""
+    if not snapshot.notices:
+        return []
+    generation = snapshot.cluster.metadata.generation
+    return [_condition(RESTART_REQUIRED, True, "ClientConfigDeleted", "; ".join(snapshot.notices), generation)]
 
 
 def _said(entries: Sequence[Problem | Wait]) -> str:

@@ -3,8 +3,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from controller.cassandra.plan import plan
 from controller.cassandra.plan.model import Problem
-from controller.cassandra.plan.status import STATUS_CAP
+from controller.cassandra.plan.status import RESTART_REQUIRED, STATUS_CAP
 from controller.cassandra.snapshot import Away
 from tests.unit.cassandra.plan.worlds import World, condition, done, said
 
@@ -103,6 +104,22 @@ def test_what_is_not_supported_is_said() -> None:
 
 
 # ── what is copied from the datacenters ─────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("deleting", [False, True])
+def test_a_context_whose_client_config_was_deleted_is_said(deleting: bool) -> None:
+    world = World().converged()
+    if deleting:
+        world.metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    noticed = msgspec.structs.replace(world.snapshot(), notices=("ClientConfig ns/a was deleted",))
+    for snapshot, expected in (
+        (noticed, [("True", "ClientConfigDeleted", noticed.notices[0])]),
+        (world.snapshot(), []),
+    ):
+        status = plan(snapshot, ()).status
+        assert status is not None
+        shown = [entry for entry in status.conditions if entry.type == RESTART_REQUIRED]
+        assert [(entry.status, entry.reason, entry.message) for entry in shown] == expected
 
 
 def test_the_status_of_a_datacenter_is_copied_with_the_fields_of_its_schema_only() -> None:
