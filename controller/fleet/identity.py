@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -21,6 +23,7 @@ ANNOTATION: Final = "k8ssandra.io/cluster-uid"  # on the ClientConfig: the UID o
 UNVERIFIED: Final = "IdentityUnverified"  # begins the note on a cluster whose UID may not be read
 _NAMESPACE: Final = "kube-system"  # exists in every cluster, and cannot be deleted and made again
 _UID_CAP: Final = 64  # characters; UIDs have 36
+REFUSAL_AGE: Final = 30.0  # s for which the cluster in use is not pinned in place of one that was refused
 _TRIES: Final = 3  # to write the pin into a ClientConfig that changes meanwhile
 
 _log = structlog.get_logger(__name__)
@@ -74,11 +77,16 @@ class Pin:
         self._cached = ""  # the UID of the cluster that the caches were filled from
         self._told = ""  # the claim that the others know
         self._duplicate = False  # the last check found the cluster to be another ClientConfig's
+        self._refused = ("", -math.inf)  # the UID found last that was not the pinned one, and the loop time
         identities.add(self)
+        cluster.on_state(lambda _: self._tell_claim())
 
     @property
     def claim(self) -> str:
-        """The UID that this ClientConfig has a right to: the one found, before that the pinned one; "" for none."""
+        """The UID that this ClientConfig has a right to: of the cluster in use, else found, else pinned; else ""."""
+        state = self._cluster.state
+        if state.usable and state.cluster_uid:
+            return state.cluster_uid  # whatever was found behind an access that is not in use yet
         if self.verified:
             return self.uid
         if self.verified is False and not self._duplicate:
@@ -139,6 +147,7 @@ class Pin:
 
     def _mismatch(self, seen: str, pinned: str) -> ClusterState:
         self._judged(False, "")
+        self._refused = (seen, asyncio.get_running_loop().time())
         # What watches brought since the last check may be of either cluster.
         self._cached = self._cached and "another"
         return ClusterState(
@@ -180,7 +189,7 @@ class Pin:
             if self._pinned:
                 self._unwritten = ""
                 break
-            if self._unwritten not in ("", seen) or found is None:
+            if self._unwritten not in ("", seen) or found is None or self._awaits_another(seen):
                 break
             if await self._write(found, seen):
                 self._unwritten = ""
@@ -189,6 +198,11 @@ class Pin:
             if self._unwritten:
                 break
         return self._pinned or self._unwritten or seen
+
+    def _awaits_another(self, seen: str) -> bool:
+        """Whether somebody who removed the annotation meant the cluster that was refused, which is tried again soon."""
+        uid, since = self._refused
+        return uid not in ("", seen) and asyncio.get_running_loop().time() - since < REFUSAL_AGE
 
     async def _write(self, found: Object, seen: str) -> bool:
         """Whether the pin stands in the ClientConfig; False when that has to be read again, or cannot be written."""

@@ -55,10 +55,21 @@ class Seen(NamedTuple):
 
 
 class _Recording:
-    def __init__(self, rig: Rig, inner: InProcessTransport, context: str) -> None:
+    """The way to whatever server is behind a context's address at the moment, as ``credentials``."""
+
+    def __init__(self, rig: Rig, credentials: Credentials, context: str) -> None:
         self._rig = rig
-        self._inner = inner
+        self._credentials = credentials
         self._context = context
+        self._made: dict[ApiServer, InProcessTransport] = {}
+
+    @property
+    def _inner(self) -> InProcessTransport:
+        server = self._rig.servers[self._context]
+        if server not in self._made:
+            link = self._rig.links[self._context]
+            self._made[server] = InProcessTransport(server, self._credentials.bearer(), link=link)
+        return self._made[server]
 
     async def request(self, request: Request) -> Response:
         response = await self._inner.request(request)
@@ -73,7 +84,8 @@ class _Recording:
         return await self._inner.stream(request, silence=silence)
 
     async def close(self) -> None:
-        await self._inner.close()
+        for made in self._made.values():
+            await made.close()
 
 
 class Rig:
@@ -90,11 +102,9 @@ class Rig:
         self._urls: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
         for number, context in enumerate(("", *contexts)):
-            server = self.servers[context] = ApiServer(name=context, rng=Random(number))
             self._urls[f"https://10.9.0.{number + 1}:6443"] = context
-            for crd in (crds or list(definitions().values())) if not context else data_plane_crds():
-                server.apply_manifest(crd)
-            server.apply_manifest({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+            found = (crds or list(definitions().values())) if not context else data_plane_crds()
+            self.servers[context] = _server(context, number, found)
         for context in contexts:
             self.register(context)
 
@@ -126,13 +136,18 @@ class Rig:
             {"apiVersion": "config.k8ssandra.io/v1beta1", "kind": "ClientConfig", "metadata": meta, "spec": spec}
         )
 
+    def replace(self, context: str) -> ApiServer:
+        """Put another, empty cluster behind a context's address, which knows the same token; returns the former."""
+        former = self.servers[context]
+        other = self.servers[context] = _server(f"another {context}", 100 + len(self.servers), data_plane_crds())
+        other.accounts.admin_token = former.admin_token
+        return former
+
     # ── the controller ──────────────────────────────────────────────────────────────────────────────
 
     def start(self) -> Controller:
         def make_transport(credentials: Credentials, *, remote: bool) -> _Recording:
-            context = self._urls[credentials.access.server]
-            inner = InProcessTransport(self.servers[context], credentials.bearer(), link=self.links[context])
-            return _Recording(self, inner, context)
+            return _Recording(self, credentials, self._urls[credentials.access.server])
 
         self.controller = Controller(
             Settings(metrics_address="", health_address=""),
@@ -270,6 +285,14 @@ class Rig:
         server = self.servers[context]
         url = next(url for url, leads_to in self._urls.items() if leads_to == context)
         return Access(server=url, certificate_authority=server.ca_pem, token=server.admin_token)
+
+
+def _server(name: str, seed: int, crds: list[dict[str, Any]]) -> ApiServer:
+    server = ApiServer(name=name, rng=Random(seed))
+    for crd in crds:
+        server.apply_manifest(crd)
+    server.apply_manifest({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    return server
 
 
 @asynccontextmanager

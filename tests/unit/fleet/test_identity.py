@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
 from controller.fleet.cache import WatchSpec
 from controller.fleet.cluster import Cluster
-from controller.fleet.identity import ANNOTATION, Identities, Owner, Pin
+from controller.fleet.identity import ANNOTATION, REFUSAL_AGE, Identities, Owner, Pin
 from controller.fleet.state import Phase, Reason
 from controller.fleet.types import CLIENT_CONFIGS, ClientConfig
 from controller.kube import errors
@@ -150,6 +151,27 @@ async def test_a_pin_outlives_the_controller(world: World) -> None:
     await one.pin.check(world.client(FIRST))
     restarted = Pin(one.pin.owner, one.cluster, local=world.fleet.local, identities=Identities())
     assert (await restarted.check(world.client(SECOND))).reason is Reason.IDENTITY_CHANGED
+
+
+async def test_a_removed_annotation_means_the_cluster_that_was_refused_and_not_the_one_in_use(world: World) -> None:
+    one = await world.put("dc-1")
+    await one.pin.check(world.client(FIRST))
+    await one.pin.check(world.client(SECOND))  # behind a new access, while the former serves on
+    await world.annotate(one, None)
+    assert (await one.pin.check(world.client(FIRST))).usable
+    assert await world.annotation(one) is None
+    assert (await one.pin.check(world.client(SECOND))).usable
+    assert await world.annotation(one) == await world.uid(SECOND)
+
+
+async def test_a_refused_cluster_is_not_awaited_for_ever(world: World) -> None:
+    one = await world.put("dc-1")
+    await one.pin.check(world.client(FIRST))
+    await one.pin.check(world.client(SECOND))
+    await world.annotate(one, None)
+    await asyncio.sleep(REFUSAL_AGE + 1.0)
+    assert (await one.pin.check(world.client(FIRST))).usable
+    assert await world.annotation(one) == await world.uid(FIRST)
 
 
 @pytest.mark.parametrize("how", ["set", "removed"])
@@ -299,6 +321,18 @@ async def test_an_older_one_that_lands_on_anothers_cluster_unacknowledged_takes_
     await newer.pin.check(world.client(SECOND))
     assert (await older.pin.check(world.client(SECOND))).reason is Reason.IDENTITY_CHANGED
     assert (await newer.pin.check(world.client(SECOND))).usable
+
+
+async def test_an_older_one_keeps_its_cluster_while_a_new_access_leads_elsewhere(world: World) -> None:
+    older, newer = await world.put("dc-1"), await world.put("dc-2")
+    older.cluster.update(await older.pin.check(world.client(FIRST)))
+    await older.pin.check(world.client(SECOND))  # not in use
+    assert (await newer.pin.check(world.client(FIRST))).reason is Reason.SAME_CLUSTER
+    doubts = newer.doubts
+    await world.annotate(older, await world.uid(SECOND))
+    older.cluster.update(await older.pin.check(world.client(SECOND)))
+    assert newer.doubts == doubts + 1
+    assert (await newer.pin.check(world.client(FIRST))).usable
 
 
 async def test_three_of_one_cluster_are_used_one_after_the_other(world: World) -> None:
