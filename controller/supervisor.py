@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from random import Random
@@ -86,6 +87,7 @@ class Controller:
         self._seen: dict[str, _Sight] = {}  # by context: what the last visit was about
         self.health_port = 0
         self.metrics_port = 0
+        self.started: Final = asyncio.Event()  # the ClientConfigs are read and their clusters begun with
         self.local: Final = self._make_cluster("", _local_watches())
         self.pool: Final = Pool(self.local, self._make_remote, self._make_client, self._chance, settings.allow_proxy)
         self._remotes: TaskGroup | None = None
@@ -97,8 +99,8 @@ class Controller:
         self._secrets = ReplicatedSecretReconciler(self.pool, self._clock)
         self._configs = ClientConfigStatus(self.pool, self.recorder, self._clock, hot_reload=settings.hot_reload)
         projections = {CLIENT_CONFIG: self._configs.projection}
-        collector = FleetCollector(self.pool, self._configs, self.recorder, self._clock, projections)
-        self.metrics.registry.register(collector)
+        self._figures = FleetCollector(self.pool, self._configs, self.recorder, self._clock, projections)
+        self.metrics.registry.register(self._figures)
         self.local.on_change(self._changed)
         self.local.on_state(self._visited)
 
@@ -109,6 +111,7 @@ class Controller:
                 await self._serve(stack)
                 async with anyio.create_task_group() as group:
                     self._keep(group, "events", self.recorder.run)
+                    self._figures.begun(self.local)
                     self.local.connect(self._own)
                     self.local.update(ClusterState(True, Reason.CONNECTED))
                     self.local.queue.pause()  # until the caches are in and the pool is built
@@ -120,6 +123,7 @@ class Controller:
                     for config in self.local.cache.objects(CLIENT_CONFIGS):
                         self.local.queue.add(Item(CLIENT_CONFIG, config.head.namespace, config.head.name))
                     self._carry_out(moves)
+                    self.started.set()
                     self._start_workers(group, self.local)
                     self._router.queue_all()
                     self._secrets.queue_all()
@@ -199,6 +203,8 @@ class Controller:
             say_if_too_low(sum(member.cluster is not None for member in self.pool.members()), watches)
         for member in moves.begun:
             assert self._remotes is not None
+            assert member.cluster is not None
+            self._figures.begun(member.cluster)
             self._remotes.start_soon(self._run_remote, member, name=f"remote {member.context}")
         for member in (*moves.begun, *moves.told):
             self.local.queue.add(Item(CLIENT_CONFIG, member.namespace, member.name))
@@ -219,6 +225,8 @@ class Controller:
         self._secrets.revisit(cluster)
 
     def _start_workers(self, group: TaskGroup, cluster: Cluster) -> None:
+        if not self.settings.workers:
+            return  # only looking on
         workers = Workers(cluster.queue, self._reconcile, self.settings.workers, observer=self._worked)
         self._keep(group, "workers", workers.run, cluster.context)
 
@@ -260,6 +268,7 @@ class Controller:
 
     def _visited(self, cluster: Cluster) -> None:
         """A state changed: look again at what depends on it, once for each change that matters."""
+        self._figures.visited(cluster)
         if self.pool.built and self.pool.present(cluster):
             self._visit(cluster)
 

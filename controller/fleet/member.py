@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Final
 
 import anyio
@@ -27,7 +28,7 @@ class Member(msgspec.Struct):
 
     ``cluster``, ``connection`` and ``pin`` are None while it has none; then ``problem`` says why. ``bucket`` is how
     fast the cluster is spoken to, as ``pace`` says. ``scope`` is that of all tasks of its cluster: whoever cancels it
-    ends them. ``begun``: loop time at which its cluster was begun with.
+    ends them. ``renewals`` of its token, by result.
     """
 
     namespace: str
@@ -43,7 +44,7 @@ class Member(msgspec.Struct):
     pin: Pin | None = None
     pace: Pace = Pace()
     bucket: Bucket = msgspec.field(default_factory=Bucket)
-    begun: float = 0.0
+    renewals: Counter[str] = msgspec.field(default_factory=Counter)
     scope: anyio.CancelScope = msgspec.field(default_factory=anyio.CancelScope)
 
     @property

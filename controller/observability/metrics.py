@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -10,6 +11,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 PREFIX: Final = "k8ssandra_controller_"
+_CODES: Final = frozenset(str(status.value) for status in HTTPStatus)
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -81,6 +83,8 @@ class Requests:
         self._histograms: dict[str, Histogram] = {}
 
     def __call__(self, verb: str, resource: str, outcome: str, seconds: float) -> None:
+        if outcome.isdecimal() and outcome not in _CODES:
+            outcome = f"{outcome[0]}xx"  # a server may answer whatever it likes
         key = (verb, resource, outcome)
         if (counter := self._counters.get(key)) is None:
             counter = self._counters[key] = self._metrics.requests.labels(self._context, *key)
