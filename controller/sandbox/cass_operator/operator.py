@@ -55,6 +55,7 @@ class CassOperator:
         self._due: dict[tuple[str, int], float] = {}  # by UID and generation: loop time at which it is carried out
         self._addresses: dict[tuple[str, str], str] = {}  # by namespace and name of the pod
         self._pods: dict[str, set[str]] = {}  # by UID of the datacenter: pods that were made
+        self._served: dict[str, list[str]] = {}  # by UID of the datacenter: addresses in its slice of all pods
         self._store.subscribe(self._changed)
 
     async def run(self) -> None:
@@ -113,8 +114,27 @@ class CassOperator:
         )
         made.update(name for name, _, _ in wanted)
         if wanted:
-            addresses = [self._addresses[namespace, name] for name, _, _ in wanted]
-            await self._create(ENDPOINT_SLICES, namespace, objects.all_pods_slice(datacenter, addresses))
+            await self._endpoints(datacenter, [self._addresses[namespace, name] for name, _, _ in wanted])
+
+    async def _endpoints(self, datacenter: CassandraDatacenter, addresses: list[str]) -> None:
+        """What the endpoint slice controller does when pods come and go."""
+        namespace, uid = datacenter.metadata.namespace, datacenter.metadata.uid
+        if self._served.get(uid) == addresses:
+            return
+        wanted = objects.all_pods_slice(datacenter, addresses)
+        try:
+            await self._client.create(ENDPOINT_SLICES, namespace, wanted, field_manager=objects.MANAGER)
+        except errors.AlreadyExists:
+            change = {"endpoints": wanted["endpoints"]}
+            await self._client.patch(
+                ENDPOINT_SLICES,
+                namespace,
+                wanted["metadata"]["name"],
+                change,
+                kind="merge",
+                field_manager=objects.MANAGER,
+            )
+        self._served[uid] = addresses
 
     async def _make_pod(self, datacenter: CassandraDatacenter, name: str, rack: str, seed: bool) -> None:
         namespace = datacenter.metadata.namespace
@@ -152,6 +172,7 @@ class CassOperator:
                 with suppress(errors.NotFound):
                     await self._client.delete(resource, namespace, left.head.name, uid=left.head.uid)
         self._pods.pop(found.head.uid, None)
+        self._served.pop(found.head.uid, None)
         finalizers = [name for name in datacenter.metadata.finalizers if name != objects.FINALIZER]
         await self._patch(found, {"metadata": {"finalizers": finalizers}}, exactly=True)
 
