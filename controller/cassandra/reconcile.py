@@ -22,6 +22,7 @@ from controller.cassandra.watches import OWNER
 from controller.engine.clock import Clock
 from controller.engine.events import EventRecorder, Reference
 from controller.engine.worker import Again, Done, Item, Parked, Rejected, Result, Retry
+from controller.fleet.absences import Absences
 from controller.fleet.actions import (
     Action,
     Apply,
@@ -67,7 +68,7 @@ class K8ssandraClusterReconciler:
         self._renderings = Renderings()
         self._status = StatusWriter(pool.local, clock)
         self._problems: dict[tuple[str, str], tuple[Problem, ...]] = {}  # by UID and context, of the last pass there
-        self._absent: set[tuple[str, str]] = set()  # UID and context where live reads found nothing left
+        self._absent = Absences(pool)
         self._uids: dict[tuple[str, str], str] = {}  # by namespace and name: of what the other fields speak
         self._announced: dict[str, frozenset[tuple[str, str]]] = {}  # by UID: reason and message of known problems
 
@@ -97,7 +98,7 @@ class K8ssandraClusterReconciler:
         return _outcome([error for _, error in failures], wait)
 
     def _observe(self, found: Object) -> Snapshot:
-        absent = tuple(sorted(context for uid, context in self._absent if uid == found.head.uid))
+        absent = tuple(sorted(self._absent.contexts(found.head.uid)))
         return observe(self._pool, found, self._renderings, absent)
 
     # ── carrying out ────────────────────────────────────────────────────────────────────────────────
@@ -146,6 +147,7 @@ class K8ssandraClusterReconciler:
         selector = f"{labels.CLUSTER_NAME}={owner[1]},{labels.CLUSTER_NAMESPACE}={owner[0]}"
         ground = self._pool.ground(cluster)
         try:
+            epoch = cluster.cache.epoch
             await ground.survey(CASSANDRA_DATACENTERS)  # another cluster's emptiness proves nothing
             for namespace in cluster.cache.namespaces:
                 page = await cluster.client.list_page(
@@ -167,8 +169,7 @@ class K8ssandraClusterReconciler:
                         )
         except (errors.KubeError, ObserveAgain) as error:
             return [("", error if isinstance(error, errors.KubeError) else errors.Conflict(409, "Conflict"))]
-        uid = snapshot.object.head.uid
-        self._absent.add((uid, cluster.context))
+        self._absent.add(snapshot.object.head.uid, cluster, epoch)
         self._router.queue(*owner, "")
         return []
 
@@ -230,11 +231,11 @@ class K8ssandraClusterReconciler:
     def forget_context(self, context: str) -> None:
         """The context is no more: what was found there says nothing of the cluster that may be called so next."""
         self._problems = {key: value for key, value in self._problems.items() if key[1] != context}
-        self._absent = {key for key in self._absent if key[1] != context}
+        self._absent.forget_context(context)
 
     def _forget(self, uid: str) -> None:
         self._problems = {key: value for key, value in self._problems.items() if key[0] != uid}
-        self._absent = {key for key in self._absent if key[0] != uid}
+        self._absent.forget(uid)
         self._announced.pop(uid, None)
         self._status.forget(uid)
 

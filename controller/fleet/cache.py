@@ -54,6 +54,11 @@ class Cache:
     def unsynced(self) -> list[Resource]:
         return [resource for resource in self.stores if not self.synced(resource)]
 
+    @property
+    def epoch(self) -> int:
+        """Grows whenever a kind turned out to have another history, or the cluster to be another one."""
+        return sum(store.epoch for by_namespace in self.stores.values() for store in by_namespace.values())
+
     def covers(self, namespace: str) -> bool:
         """Whether objects of this namespace are seen at all."""
         return namespace in self.namespaces or "" in self.namespaces

@@ -65,7 +65,13 @@ class Copier:
         self._pool = pool
         self._contents = Contents(pool.local)
         self._verified: dict[tuple[str, Place], _Verified] = {}  # by context and place of the copy
-        self._sources: dict[tuple[str, Place], str] = {}  # by context and place: UID of a source that is there itself
+        # By context and place: UID of a source that is there itself, and the epoch in which it was found there.
+        self._sources: dict[tuple[str, Place], tuple[str, int]] = {}
+
+    def forget_context(self, context: str) -> None:
+        """What was found in a context says nothing of the cluster that may be called so next."""
+        self._verified = {key: value for key, value in self._verified.items() if key[0] != context}
+        self._sources = {key: value for key, value in self._sources.items() if key[0] != context}
 
     def marked(self, cluster: Cluster, replicated: ReplicatedSecret) -> list[Object]:
         """The copies in a cluster that do not outlive their ReplicatedSecret."""
@@ -86,7 +92,8 @@ class Copier:
             raise Refused("NamespaceNotWatched", message)
         key = (cluster.context, copy.place)
         live = cluster.cache.get(SECRETS, *copy.place)
-        if live is None and self._sources.get(key) == source.uid:
+        here = (source.uid, cluster.cache.epoch)
+        if live is None and self._sources.get(key) == here:
             return
         if live is not None and not copies.is_copy_of(live.head, replicated):
             raise NameConflict(SECRETS, *copy.place)
@@ -103,7 +110,7 @@ class Copier:
         except NameConflict:
             if live is not None or not await self._is_source(cluster, copy):
                 raise
-            self._sources[key] = source.uid
+            self._sources[key] = here
             return
         self._verified[key] = _Verified(version(written), version(whole), generation)
 

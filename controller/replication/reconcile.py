@@ -9,6 +9,7 @@ import structlog
 from controller.engine.clock import Clock
 from controller.engine.store import Delta
 from controller.engine.worker import Again, Done, Item, Parked, Rejected, Result, Retry
+from controller.fleet.absences import Absences
 from controller.fleet.actions import Merge, MustWait, NameConflict, ObserveAgain, perform
 from controller.fleet.cache import WatchSpec
 from controller.fleet.cluster import Cluster
@@ -57,7 +58,7 @@ class ReplicatedSecretReconciler:
         self._status = ReplicationStatus(pool, clock)
         self._outcomes: dict[tuple[str, str], tuple[Outcome, ...]] = {}  # by UID and context
         self._waiting: dict[tuple[str, str], tuple[Outcome, ...]] = {}  # by UID and context: removals that have to wait
-        self._emptied: set[tuple[str, str]] = set()  # UID and context where live reads found no copy left
+        self._emptied = Absences(pool)  # of copies
 
     # ── from events to items ────────────────────────────────────────────────────────────────────────
 
@@ -92,7 +93,9 @@ class ReplicatedSecretReconciler:
     def forget_context(self, context: str) -> None:
         """The context is no more: what was found there says nothing of the cluster that may be called so next."""
         self._outcomes = {key: value for key, value in self._outcomes.items() if key[1] != context}
-        self._emptied = {key for key in self._emptied if key[1] != context}
+        self._emptied.forget_context(context)
+        self._waiting = {key: value for key, value in self._waiting.items() if key[1] != context}
+        self._copier.forget_context(context)
 
     def _all(self) -> list[Object]:
         return list(self._pool.local.cache.objects(REPLICATED_SECRETS))
@@ -196,9 +199,10 @@ class ReplicatedSecretReconciler:
 
     async def _clear(self, cluster: Cluster, found: Object, replicated: ReplicatedSecret) -> list[Exception]:
         """Take every copy away from one context, and prove by live lists that none is left."""
-        key = (found.head.uid, cluster.context)
-        if key in self._emptied:
+        uid = found.head.uid
+        if cluster.context in self._emptied.contexts(uid):
             return []
+        epoch = cluster.cache.epoch
         try:
             await self._copier.remove_leftovers(cluster, replicated, set(), deleting=True)
             if not await self._copier.is_empty(cluster, replicated):
@@ -206,8 +210,8 @@ class ReplicatedSecretReconciler:
         except errors.KubeError as error:
             self._say_waiting(found, cluster, replicated, error)
             return [error]
-        self._emptied.add(key)
-        self._waiting.pop(key, None)
+        self._emptied.add(uid, cluster, epoch)
+        self._waiting.pop((uid, cluster.context), None)
         self._tell_control(found, cluster)
         return []
 
@@ -234,14 +238,14 @@ class ReplicatedSecretReconciler:
     async def _finish(self, found: Object, replicated: ReplicatedSecret) -> list[Exception]:
         """Let the finalizer go once every context is proven to hold no copy. Returns what it has to wait for."""
         uid = found.head.uid
-        if all((uid, context) in self._emptied for context in self._contexts(found)):
+        if self._contexts(found) <= self._emptied.contexts(uid):
             rest = [name for name in replicated.metadata.finalizers if name != FINALIZER]
             try:
                 done = await self._set_finalizers(found, rest)
             except MustWait as error:
                 return [error]
             if done:
-                self._emptied = {key for key in self._emptied if key[0] != uid}
+                self._emptied.forget(uid)
                 self._outcomes = {key: value for key, value in self._outcomes.items() if key[0] != uid}
                 self._waiting = {key: value for key, value in self._waiting.items() if key[0] != uid}
         else:
@@ -254,8 +258,7 @@ class ReplicatedSecretReconciler:
         deleting = found.head.deletion_timestamp is not None
         source = self._waiting if deleting else self._outcomes  # what was replicated once says nothing when deleting
         known = {context: outcomes for (owner, context), outcomes in source.items() if owner == uid}
-        emptied = {context for owner, context in self._emptied if owner == uid}
-        outcomes = self._status.by_target(replicated, known, emptied)
+        outcomes = self._status.by_target(replicated, known, self._emptied.contexts(uid))
         if all(outcome.reason != PENDING for outcome in outcomes):
             await self._status.show(found, outcomes)
 

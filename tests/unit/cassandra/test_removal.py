@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -45,14 +46,18 @@ async def until_reason(one: Rig, wanted: str, name: str = DC1) -> None:
     await eventually(is_said, f"ClientConfig {name} says {wanted}")
 
 
+async def alike(one: Rig) -> dict[str, Any]:
+    """A datacenter that looks like ours of the first data plane."""
+    ours = await one.get(CASSANDRA_DATACENTERS, "dc1", DC1)
+    kept = ("name", "namespace", "labels", "annotations", "finalizers")
+    return {**ours, "metadata": {key: ours["metadata"][key] for key in kept}, "status": {}}
+
+
 async def with_an_alike_datacenter(one: Rig) -> None:
     """Put another cluster behind the address of the first data plane, with a datacenter that looks like ours."""
-    ours = await one.get(CASSANDRA_DATACENTERS, "dc1", DC1)
+    found = await alike(one)
     one.replace(DC1)
-    kept = ("name", "namespace", "labels", "annotations", "finalizers")
-    alike = {**ours, "metadata": {key: ours["metadata"][key] for key in kept}}
-    alike.pop("status")
-    one.apply(alike, DC1)
+    one.apply(found, DC1)
 
 
 def removals(one: Rig, since: int) -> list[Seen]:
@@ -120,6 +125,26 @@ async def test_an_acknowledged_cluster_is_listed_anew_and_worked_in() -> None:
             await one.ready()
             assert await one.datacenters() == {"kind-dc1": ["dc1"], "kind-dc2": ["dc2"]}
             await one.delete(K8SSANDRA_CLUSTERS, "demo")
+            await gone(one)
+        assert await one.datacenters() == {"kind-dc1": [], "kind-dc2": []}
+
+
+async def test_a_proof_that_nothing_is_left_ends_with_the_cluster_that_it_is_about() -> None:
+    async with converged() as one:
+        found = await alike(one)
+        one.links["kind-dc2"].refuse()
+        await asyncio.sleep(60.0)
+        await one.delete(K8SSANDRA_CLUSTERS, "demo")
+        await asyncio.sleep(60.0)
+        assert await one.datacenters() == {"kind-dc1": [], "kind-dc2": ["dc2"]}  # the first is proven empty
+        one.replace(DC1)
+        one.apply(found, DC1)
+        one.links[DC1].cut()
+        await until_reason(one, "IdentityChanged")
+        await one.patch(CLIENT_CONFIGS, DC1, {"metadata": {"annotations": {ANNOTATION: None}}})
+        await until_reason(one, "Connected")
+        one.links["kind-dc2"].restore()
+        async with one.operating(DC1):
             await gone(one)
         assert await one.datacenters() == {"kind-dc1": [], "kind-dc2": []}
 
