@@ -12,6 +12,7 @@ import controller
 _COMMANDS: Final = {
     "run": "run the controller against a control plane",
     "register": "make a data plane known to the control plane",
+    "plan": "print what would be created, changed and deleted, without doing it",
     "render": "print what a K8ssandraCluster becomes, without any cluster",
     "sandbox": "a control plane and data planes on this machine, with the controller",
 }

@@ -30,7 +30,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     ``kubeconfig`` and ``context``: the control plane when run outside a cluster; both "" means in-cluster
     credentials if there are any, else the user's default kubeconfig. ``watch_namespaces``: () is all of them.
-    ``metrics_address`` and ``health_address``: ``host:port``, "" for off, port 0 for any. ``workers``: per cluster.
+    ``metrics_address`` and ``health_address``: ``host:port``, "" for off, port 0 for any. ``workers``: per cluster; 0
+    only looks on.
     ``allow_proxy``: proxy URLs or globs a kubeconfig may name. ``allow_server_cidr``: networks exempt from the
     address rules. ``hot_reload``: act on ClientConfigs that are created, changed or deleted after the start.
     ``renew_tokens``: ask remote clusters for new tokens before the present ones end.

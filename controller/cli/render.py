@@ -15,6 +15,7 @@ from controller.cassandra.render import Rendered, replicated_secret, superuser_s
 from controller.cassandra.render import render as render_cluster
 from controller.cassandra.resources import K8SSANDRA_CLUSTERS
 from controller.cassandra.types import K8ssandraCluster
+from controller.cli import documents
 from controller.kube import objects
 from controller.kube.errors import Malformed
 from controller.kube.resources import CONFIG_MAPS, SECRETS, Resource
@@ -55,8 +56,8 @@ def render(files: tuple[Any, ...], namespace: str, output: Literal["yaml", "json
     knows: passwords, copies of Secrets, addresses of seeds. Ends with 1 when something in a manifest is wrong; what is
     right is printed all the same.
     """
-    manifests = [manifest for file in files for manifest in _read(file, namespace)]
-    clusters = [manifest for manifest in manifests if _is(manifest, K8SSANDRA_CLUSTERS)]
+    manifests = [manifest for file in files for manifest in documents.read(file, namespace)]
+    clusters = [manifest for manifest in manifests if documents.of_kind(manifest, K8SSANDRA_CLUSTERS)]
     if not clusters:
         raise click.ClickException(f"no K8ssandraCluster ({K8SSANDRA_CLUSTERS.api_version}) in what was read")
     wrong = False
@@ -65,30 +66,6 @@ def render(files: tuple[Any, ...], namespace: str, output: Literal["yaml", "json
         wrong |= _render(manifest, manifests, made)
     _print(made, output)
     sys.exit(1 if wrong else 0)
-
-
-def _read(file: Any, namespace: str) -> Iterable[dict[str, Any]]:
-    """Every object of a file, lists unpacked, with a namespace."""
-    try:
-        documents = list(yaml.safe_load_all(file))
-    except yaml.YAMLError as error:
-        raise click.ClickException(f"{file.name}: not YAML: {error}") from None
-    for document in documents:
-        entries = document.get("items") or [] if _kind(document) == "List" else [document]
-        for entry in entries:
-            if entry is None:
-                continue
-            if not isinstance(entry, dict) or not isinstance(entry.get("metadata"), dict):
-                raise click.ClickException(f"{file.name}: a document is no Kubernetes object: it has no metadata")
-            yield {**entry, "metadata": {"namespace": namespace, **entry["metadata"]}}
-
-
-def _kind(document: Any) -> Any:
-    return document.get("kind") if isinstance(document, dict) else None
-
-
-def _is(manifest: Mapping[str, Any], resource: Resource) -> bool:
-    return (manifest.get("apiVersion"), manifest.get("kind")) == (resource.api_version, resource.kind)
 
 
 def _render(
@@ -105,7 +82,9 @@ def _render(
     def find(resource: Resource) -> facts.Find:
         def found(_: str, namespace: str, name: str) -> Mapping[str, Any] | None:
             wanted = (namespace, name)
-            return next((each for each in manifests if _is(each, resource) and _place(each) == wanted), None)
+            return next(
+                (each for each in manifests if documents.of_kind(each, resource) and _place(each) == wanted), None
+            )
 
         return found
 

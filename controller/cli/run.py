@@ -108,7 +108,7 @@ def run(**options: Any) -> None:
     settings = Settings(
         kubeconfig=options["kubeconfig"],
         context=options["context"],
-        watch_namespaces=_watched(options["watch_namespace"], os.environ.get("WATCH_NAMESPACE", "")),
+        watch_namespaces=watched(options["watch_namespace"], os.environ.get("WATCH_NAMESPACE", "")),
         metrics_address=options["metrics_bind_address"],
         health_address=options["health_probe_bind_address"],
         log_format=options["log_format"],
@@ -130,7 +130,7 @@ def run(**options: Any) -> None:
         raise click.ClickException(str(cause)) from None
 
 
-def _watched(flags: tuple[str, ...], environment: str) -> tuple[str, ...]:
+def watched(flags: tuple[str, ...], environment: str) -> tuple[str, ...]:
     """The flag wins over the environment; each may hold several names."""
     source, value = ("--watch-namespace", ",".join(flags)) if flags else ("WATCH_NAMESPACE", environment)
     try:

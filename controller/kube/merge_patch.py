@@ -1,4 +1,4 @@
-"""JSON merge patches (RFC 7386): the smallest one that turns one object into another."""
+"""JSON merge patches (RFC 7386): the smallest one that turns one object into another, and what a patch makes of one."""
 
 from __future__ import annotations
 
@@ -19,3 +19,16 @@ def difference(before: Any, after: dict[str, Any]) -> dict[str, Any]:
         else:
             patch[key] = value
     return patch
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """``target`` with ``patch`` applied; neither is changed."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), value)
+    return merged

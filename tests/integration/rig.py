@@ -143,19 +143,26 @@ class Rig:
 
     async def start(self, **settings: Any) -> Controller:
         """Start the controller as its own service account."""
-        token = await self._account_token()
-        access = msgspec.structs.replace(self._access(""), token=token)
-        options = {"watch_namespaces": (self.namespace,), "metrics_address": "", "health_address": "", **settings}
-
-        def make_transport(credentials: Credentials, *, remote: bool) -> Transport:
-            context = self._by_url.get(credentials.access.server, "elsewhere")
-            return Recording(self._transport(credentials), context, self.seen)
-
-        controller = Controller(Settings(**options), StaticCredentials(access), make_transport, rng=Random(1))
+        credentials = await self.credentials()
+        controller = Controller(self.settings(**settings), credentials, self.make_transport, rng=Random(1))
         assert self._group is not None
         self.controller = controller
         self._controller_task = self._group.create_task(controller.run(), name="controller")
         return controller
+
+    def settings(self, **settings: Any) -> Settings:
+        """Those of a controller for this namespace."""
+        options = {"watch_namespaces": (self.namespace,), "metrics_address": "", "health_address": "", **settings}
+        return Settings(**options)
+
+    async def credentials(self) -> Credentials:
+        """Those of the controller's own service account."""
+        return StaticCredentials(msgspec.structs.replace(self._access(""), token=await self._account_token()))
+
+    def make_transport(self, credentials: Credentials, *, remote: bool) -> Transport:
+        """The way to a server; what passes is noted in ``seen``."""
+        context = self._by_url.get(credentials.access.server, "elsewhere")
+        return Recording(self._transport(credentials), context, self.seen)
 
     async def stop(self) -> None:
         """Stop the controller and wait until it is gone."""
