@@ -21,7 +21,7 @@ from controller.kube.resources import NAMESPACES
 
 ANNOTATION: Final = "k8ssandra.io/cluster-uid"  # on the ClientConfig: the UID of its cluster's namespace kube-system
 UNVERIFIED: Final = "IdentityUnverified"  # begins the note on a cluster whose UID may not be read
-_NAMESPACE: Final = "kube-system"  # exists in every cluster, and cannot be deleted and made again
+NAMESPACE: Final = "kube-system"  # exists in every cluster, and cannot be deleted and made again
 _UID_CAP: Final = 64  # characters; UIDs have 36
 REFUSAL_AGE: Final = 30.0  # s for which the cluster in use is not pinned in place of one that was refused
 _TRIES: Final = 3  # to write the pin into a ClientConfig that changes meanwhile
@@ -99,12 +99,12 @@ class Pin:
         Raises what the client raises, but for the namespace's being out of sight: then ``note`` says so.
         """
         try:
-            found = await client.get(NAMESPACES, "", _NAMESPACE, metadata_only=True)
+            found = await client.get(NAMESPACES, "", NAMESPACE, metadata_only=True)
         except (errors.Forbidden, errors.NotFound) as error:
             return self._out_of_sight(error)
         seen = found.head.uid
         if not seen or len(seen) > _UID_CAP or not seen.isprintable():
-            raise errors.Malformed(f"namespace {_NAMESPACE} has no UID")
+            raise errors.Malformed(f"namespace {NAMESPACE} has no UID")
         self._seen = seen
         pinned = await self._pin(seen)
         if pinned != seen:
@@ -140,7 +140,7 @@ class Pin:
             False,
             Reason.SAME_CLUSTER,
             f"{self.owner}: context {self.owner.context} is the same cluster as context {holder.owner.context} of the "
-            f"older {holder.owner} (both have UID {seen} of namespace {_NAMESPACE}), which alone is used; name context "
+            f"older {holder.owner} (both have UID {seen} of namespace {NAMESPACE}), which alone is used; name context "
             f"{holder.owner.context} in specifications and delete {self.owner}, or correct a kubeconfig",
             cluster_uid=seen,
         )
@@ -153,7 +153,7 @@ class Pin:
         return ClusterState(
             False,
             Reason.IDENTITY_CHANGED,
-            f"{self.owner}: this is not the cluster that was connected before: its namespace {_NAMESPACE} has UID "
+            f"{self.owner}: this is not the cluster that was connected before: its namespace {NAMESPACE} has UID "
             f"{seen}, not {pinned}; nothing is written there. If it is the right one, set the annotation {ANNOTATION} "
             f"of the ClientConfig to {seen} or remove it; else correct the kubeconfig",
             cluster_uid=seen,
@@ -165,7 +165,7 @@ class Pin:
         self._pinned = self._annotation()
         why = "the credentials may not read" if isinstance(error, errors.Forbidden) else "the cluster has no"
         note = (
-            f"{UNVERIFIED}: {why} namespace {_NAMESPACE}, so another cluster at this address could not be told from "
+            f"{UNVERIFIED}: {why} namespace {NAMESPACE}, so another cluster at this address could not be told from "
             "this one; apply manifests/data-plane there"
         )
         return ClusterState(True, Reason.CONNECTED, note=note)
@@ -185,7 +185,7 @@ class Pin:
         """The UID that the cluster ought to have; ``seen`` itself, once written, where nothing is pinned."""
         for _ in range(_TRIES):
             found = self._config()
-            self._pinned = _annotation(found)
+            self._pinned = pinned(found)
             if self._pinned:
                 self._unwritten = ""
                 break
@@ -241,7 +241,7 @@ class Pin:
         return found if found is not None and found.head.uid == self.owner.uid else None
 
     def _annotation(self) -> str:
-        return _annotation(self._config())
+        return pinned(self._config())
 
 
 class Identities:
@@ -283,7 +283,7 @@ def begin_epoch(cluster: Cluster) -> None:
         reflector.relist("identity")
 
 
-def _annotation(config: Object | None) -> str:
+def pinned(config: Object | None) -> str:
     """What a ClientConfig says of its cluster, "" for nothing; cut, since anybody may have written it."""
     if config is None:
         return ""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 import yaml
 
+from controller.fleet.identity import NAMESPACE as IDENTITY_NAMESPACE
 from controller.fleet.service_account import AccountToken
 from controller.fleet.wish import RegistrationError, Wish
 from controller.kube import kubeconfig
@@ -24,16 +25,21 @@ from controller.kube.errors import (
     Unauthorized,
 )
 from controller.kube.objects import decode
+from controller.kube.resources import NAMESPACES
 
 Connect = Callable[[Access], Client]
 
 
 class Proven(msgspec.Struct):
-    """A kubeconfig that our own loader accepts, what it gives, and as whom the server knows it."""
+    """A kubeconfig that our own loader accepts, what it gives, and as whom the server knows it.
+
+    ``cluster_uid``: the UID of the cluster's namespace kube-system, "" when the account may not read it.
+    """
 
     kubeconfig: bytes
     access: Access
     user: str
+    cluster_uid: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -60,18 +66,19 @@ async def prove(source_access: Access, token: AccountToken, wish: Wish, connect:
             failure = RegistrationError(f"the kubeconfig would be refused: {error}")
             continue
         try:
-            return Proven(document, access, await _user(access, wish, connect))
+            return Proven(document, access, *await _who(access, wish, connect))
         except TLSFailed as error:
             failure = RegistrationError(f"{server}: {error}; see --certificate-authority and --tls-server-name")
         except (NameResolutionFailed, ConnectFailed, DeadlineExceeded) as error:
             if server == source_access.server:
                 raise
             # An address that only the control plane can reach. What can be proven from here: token and account.
-            user = await _user(_with_token(source_access, token), wish, connect)
+            user, uid = await _who(_with_token(source_access, token), wish, connect)
             return Proven(
                 document,
                 access,
                 user,
+                uid,
                 (f"{server} cannot be reached from here ({error}); the token was proven at {source_access.server}.",),
             )
     raise failure
@@ -113,10 +120,22 @@ class _Review(msgspec.Struct):
     status: _ReviewStatus
 
 
-async def _user(access: Access, wish: Wish, connect: Connect) -> str:
+async def _who(access: Access, wish: Wish, connect: Connect) -> tuple[str, str]:
+    """The name by which the server knows the token, and the cluster's UID as far as the token lets us see it."""
+    client = connect(access)
+    try:
+        user = await _user(client, access, wish)
+        try:
+            return user, (await client.get(NAMESPACES, "", IDENTITY_NAMESPACE, metadata_only=True)).head.uid
+        except (Forbidden, NotFound):
+            return user, ""
+    finally:
+        await client.close()
+
+
+async def _user(client: Client, access: Access, wish: Wish) -> str:
     """The name by which the server knows the token: a call that nobody can make without a good one."""
     expected = f"system:serviceaccount:{wish.source_namespace}:{wish.service_account}"
-    client = connect(access)
     try:
         group = "authentication.k8s.io/v1"
         review = {"apiVersion": group, "kind": "SelfSubjectReview"}
@@ -126,8 +145,6 @@ async def _user(access: Access, wish: Wish, connect: Connect) -> str:
         user = await _user_by_access_review(client, expected)
     except Unauthorized:
         raise RegistrationError(f"{access.server} does not accept the token: is it the same cluster?") from None
-    finally:
-        await client.close()
     if user != expected:
         raise RegistrationError(f"{access.server} knows the token as {user or 'nobody'}, not as {expected}")
     return user

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from controller.fleet import identity
 from controller.fleet.object_names import distinct_name, is_object_name, object_name
 from controller.fleet.proof import Connect, Proven, prove
 from controller.fleet.service_account import AccountToken, bound_token, secret_token
@@ -70,6 +71,7 @@ async def register(
     else:
         token = await secret_token(source, wish.source_namespace, wish.service_account, create=not wish.dry_run)
     proven = await prove(source_access, token, wish, connect)
+    _check_identity(place, wish, proven.cluster_uid)
     secret, client_config = _manifests(place, wish, proven)
     changes: list[str] = []
     if target is not None:
@@ -84,7 +86,7 @@ async def register(
         user=proven.user,
         expires=token.expires,
         changes=tuple(changes),
-        warnings=(*proven.warnings, *_warnings(proven.access, token)),
+        warnings=(*proven.warnings, *_warnings(proven, token)),
         manifests=(secret, client_config),
     )
 
@@ -179,13 +181,29 @@ def _manifests(place: _Place, wish: Wish, proven: Proven) -> tuple[dict[str, Any
         "type": "Opaque",
         "data": {KUBECONFIG_KEY: b64encode(proven.kubeconfig).decode()},
     }
-    client_config = {
+    client_config: dict[str, Any] = {
         "apiVersion": CLIENT_CONFIGS.api_version,
         "kind": CLIENT_CONFIGS.kind,
         "metadata": {"name": place.name, "namespace": wish.namespace, "labels": {OWNER_LABEL: OWNER}},
         "spec": {"contextName": wish.context, "kubeConfigSecret": {"name": place.secret}},
     }
+    if proven.cluster_uid:
+        client_config["metadata"]["annotations"] = {identity.ANNOTATION: proven.cluster_uid}
     return secret, client_config
+
+
+def _check_identity(place: _Place, wish: Wish, uid: str) -> None:
+    """Raise unless the cluster is the one that the ClientConfig was pinned to, or nobody knows."""
+    if _is_another(place.found, uid) and not wish.force:
+        raise RegistrationError(
+            f"ClientConfig {wish.namespace}/{place.name} is of another cluster: annotation {identity.ANNOTATION} says "
+            f"{identity.pinned(place.found)}, this cluster's namespace {identity.NAMESPACE} has UID {uid}: choose "
+            "another --name and --context-name, or --force to go over to this cluster"
+        )
+
+
+def _is_another(found: Object | None, uid: str) -> bool:
+    return bool(uid) and identity.pinned(found) not in ("", uid)
 
 
 async def _write_secret(
@@ -216,7 +234,9 @@ async def _write_client_config(target: Client, place: _Place, wish: Wish, manife
         if not wish.dry_run:
             await target.create(CLIENT_CONFIGS, wish.namespace, manifest, field_manager=FIELD_MANAGER)
         return [f"{what} created"]
-    if (spec.context_name or place.name) == wish.context and spec.kube_config_secret.name == place.secret:
+    same = (spec.context_name or place.name) == wish.context and spec.kube_config_secret.name == place.secret
+    uid = manifest["metadata"].get("annotations", {}).get(identity.ANNOTATION, "")
+    if same and not _is_another(found, uid):
         return []
     _may_overwrite(what, found, wish)
     patch = {"metadata": _metadata_patch(found, manifest), "spec": manifest["spec"]}
@@ -248,8 +268,13 @@ def _metadata_patch(found: Object, manifest: Mapping[str, Any]) -> dict[str, Any
     return {**wanted, "uid": found.head.uid, "resourceVersion": found.head.resource_version}
 
 
-def _warnings(access: Access, token: AccountToken) -> list[str]:
-    warnings = []
+def _warnings(proven: Proven, token: AccountToken) -> list[str]:
+    warnings, access = [], proven.access
+    if not proven.cluster_uid:
+        warnings.append(
+            f"The account may not read namespace {identity.NAMESPACE}, so the controller cannot tell this cluster from "
+            f"another one at its address: apply manifests/data-plane there."
+        )
     if server_url.is_loopback(server_url.split(access.server).host):
         warnings.append(
             f"{access.server} is a loopback address: only a controller that runs on this machine, outside a cluster, "

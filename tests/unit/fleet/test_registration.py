@@ -10,6 +10,7 @@ import pytest
 import trustme
 import yaml
 
+from controller.fleet.identity import ANNOTATION
 from controller.fleet.registration import (
     CONTEXT_ANNOTATION,
     OWNER,
@@ -456,3 +457,47 @@ async def test_credentials_are_not_shown(world: World) -> None:
     token = (await world.loaded()).token
     assert token not in repr(done)
     assert token not in "".join((*done.changes, *done.warnings))
+
+
+# ── which cluster it is ─────────────────────────────────────────────────────────────────────────────
+
+UNSEEN = (
+    "The account may not read namespace kube-system, so the controller cannot tell this cluster from another one at "
+    "its address: apply manifests/data-plane there."
+)
+
+
+async def cluster_uid(world: World) -> str:
+    return (await world.source.get(NAMESPACES, "", "kube-system")).head.uid
+
+
+async def pin(world: World, uid: str) -> None:
+    patch = {"metadata": {"annotations": {ANNOTATION: uid}}}
+    await world.target.patch(CLIENT_CONFIGS, NAMESPACE, "kind-k8ssandra-1", patch, kind="merge")
+
+
+async def test_a_registered_cluster_is_pinned_from_the_start(world: World) -> None:
+    uid = await cluster_uid(world)
+    done = await world.register()
+    assert UNSEEN not in done.warnings
+    assert (await world.client_config()).metadata.annotations[ANNOTATION] == uid
+    assert (await world.register()).changes == ()
+
+
+async def test_an_identity_that_the_account_may_not_see_is_said_and_fails_nothing(world: World) -> None:
+    world.source_server.faults.add(Fault(verb="get", resource="namespaces", status=403, reason="Forbidden"))
+    done = await world.register()
+    assert UNSEEN in done.warnings
+    assert ANNOTATION not in (await world.client_config()).metadata.annotations
+
+
+async def test_another_cluster_is_not_registered_in_place_of_the_pinned_one(world: World) -> None:
+    uid = await cluster_uid(world)
+    await world.register()
+    await pin(world, "another")
+    secret = await world.secret()
+    with pytest.raises(RegistrationError, match=f"annotation {ANNOTATION} says another, .* has UID {uid}: choose"):
+        await world.register()
+    assert await world.secret() == secret
+    await world.register(force=True)
+    assert (await world.client_config()).metadata.annotations[ANNOTATION] == uid
