@@ -75,6 +75,11 @@ class Progress:
         """Whether a list is under way: what arrives is not in the store yet."""
         return self._collected is not None
 
+    @property
+    def pausing(self) -> bool:
+        """Whether the next step is a pause."""
+        return self._wait > 0
+
     # ── what next ───────────────────────────────────────────────────────────────────────────────────
 
     def next_step(self, now: float) -> Step:
@@ -267,9 +272,11 @@ class Progress:
             if change.type == "DELETED":
                 collected.pop((change.object.head.namespace, change.object.head.name), None)
                 continue
+            known = len(collected)
             self._keep(collected, change.object)
-            if change.type == "ADDED":
-                # Others are live already; on a busy kind they would put off the deadline for ever.
+            if change.type == "ADDED" and len(collected) > known:
+                # Others are live already; on a busy kind they would put off the deadline for ever. So would one object
+                # again and again.
                 self.marker_due = now + self._marker_deadline
 
     def _keep(self, collected: dict[Key, Object], found: Object) -> None:

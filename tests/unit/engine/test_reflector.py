@@ -144,6 +144,13 @@ async def test_a_busy_server_without_end_marker_is_noticed_all_the_same() -> Non
         assert run.server.calls[1].at == pytest.approx(10.0)
 
 
+async def test_one_object_again_and_again_does_not_put_off_the_end_of_a_list() -> None:
+    script: list[Arrival] = [(1.0, [added("a", 20 + number)]) for number in range(100)]
+    async with running(ScriptedServer(watches=[script], pages=pages())) as run:
+        await asyncio.sleep(20)
+        assert run.server.calls[1].at == pytest.approx(11.0)
+
+
 async def test_a_fallback_is_remembered_until_it_is_forgotten() -> None:
     unmarked: list[Arrival] = [(0.0, [added("a", 3)])]
     expired: list[Arrival] = [(100.0, GONE)]
@@ -682,3 +689,84 @@ async def test_counters_tell_what_was_done() -> None:
         counters = run.reflector.counters
         assert (counters.events, counters.bookmarks) == (3, 2)
         assert counters.lists == {"streaming": 1}
+
+
+# ── waiting for the cluster ─────────────────────────────────────────────────────────────────────────
+
+
+async def test_nothing_begins_while_the_cluster_is_away() -> None:
+    available = asyncio.Event()
+    server = ScriptedServer(watches=[initial()])
+    async with running(server, available=available) as run:
+        await asyncio.sleep(3600)
+        assert server.said() == []
+        available.set()
+        await asyncio.sleep(0.01)
+        assert (server.said(), run.here) == (["initial"], ["a@3", "b@4"])
+
+
+async def test_what_is_open_goes_on_while_the_cluster_is_away_and_waits_for_it_afterwards() -> None:
+    available = asyncio.Event()
+    available.set()
+    server = ScriptedServer(watches=[initial((5.0, [modified("a", 11)]), (5.0, LOST))])
+    async with running(server, available=available) as run:
+        await asyncio.sleep(1)
+        available.clear()
+        await asyncio.sleep(3600)
+        assert (server.said(), run.here) == (["initial"], ["a@11", "b@4"])
+        available.set()
+        await asyncio.sleep(0.01)
+        assert server.said() == ["initial", "watch 11"]
+
+
+@pytest.mark.parametrize("waited", [0.0, 3600.0])
+async def test_when_the_cluster_is_back_no_backoff_is_waited_for(waited: float) -> None:
+    available = asyncio.Event()
+    available.set()
+    refused = errors.ConnectFailed("refused")
+    server = ScriptedServer(watches=[refused] * 10)
+    async with running(server, available=available) as run:
+        await asyncio.sleep(60)  # the backoff is at its highest
+        available.clear()
+        await asyncio.sleep(waited)
+        asked = len(server.calls)
+        available.set()
+        run.reflector.reconnect()
+        await asyncio.sleep(0.01)
+        assert len(server.calls) == asked + 1
+
+
+async def test_a_list_that_is_demanded_meanwhile_comes_first() -> None:
+    available = asyncio.Event()
+    available.set()
+    server = ScriptedServer(watches=[initial((1.0, LOST)), initial(version=20)])
+    async with running(server, available=available) as run:
+        await asyncio.sleep(0.5)
+        available.clear()
+        await asyncio.sleep(60)
+        run.reflector.relist("identity")
+        await asyncio.sleep(60)
+        assert server.said() == ["initial"]
+        available.set()
+        await asyncio.sleep(0.01)
+        assert server.said() == ["initial", "initial"]
+        assert run.reflector.counters.relists == {"identity": 1}
+
+
+async def test_what_comes_over_a_replaced_connection_is_left_to_the_next_one() -> None:
+    server = ScriptedServer(watches=[initial((1.0, [modified("a", 11)])), [(0.0, [modified("a", 11)])]])
+    async with running(server) as run:
+        await asyncio.sleep(0.5)
+        run.store.subscribe(lambda _: None)
+        stream, read = server.streams[0], server.streams[0].read
+
+        async def late() -> list[Any]:
+            events = await read()
+            run.reflector.reconnect()  # in the same turn of the loop in which something came
+            return events
+
+        stream.read = late  # type: ignore[method-assign]
+        run.reflector.reconnect()
+        await asyncio.sleep(5)
+        assert server.said() == ["initial", "watch 10"]
+        assert run.here == ["a@11", "b@4"]
