@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from random import Random
 from typing import Any, Final, NoReturn, Protocol
@@ -51,8 +51,8 @@ class Reflector:
     """Mirrors ``source`` into ``store``.
 
     ``lists`` bounds the lists under way in one cluster (a list is the peak of memory); it is never shared
-    between clusters. ``on_state`` is called synchronously with each new state, and must not raise. Before anything
-    is sent, ``available`` is awaited: who waits for a cluster to be back waits for it, not for a timer.
+    between clusters. ``on_state`` is called synchronously with each new state, and must not raise. Nothing begins
+    while ``available`` is not set: who waits for a cluster to be back waits for it, not for a timer.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Reflector:
         rng: Random,
         lists: AbstractAsyncContextManager[Any, Any] | None = None,
         on_state: Callable[[State], None] | None = None,
-        available: Callable[[], Awaitable[object]] | None = None,
+        available: asyncio.Event | None = None,
         marker_deadline: float = MARKER_DEADLINE,
         page_size: int = PAGE_SIZE,
         max_objects: int = MAX_OBJECTS,
@@ -83,6 +83,7 @@ class Reflector:
         )
         self._scope: asyncio.Timeout | None = None
         self._interrupted = False
+        self._waiting = False  # for available
 
     @property
     def name(self) -> str:
@@ -99,7 +100,9 @@ class Reflector:
 
     def reconnect(self) -> None:
         """End what is under way, a pause too, and go on at once from the last version, with the source as it is now."""
-        if self._scope is not None and not self._interrupted:
+        if self._waiting:
+            self._progress.interrupted(asyncio.get_running_loop().time())  # there is nothing to end
+        elif self._scope is not None and not self._interrupted:
             self._interrupted = True
             self._scope.reschedule(asyncio.get_running_loop().time())
 
@@ -117,6 +120,8 @@ class Reflector:
         loop = asyncio.get_running_loop()
         progress = self._progress
         while True:
+            if not progress.pausing:  # a pause may pass meanwhile
+                await self._wait_available()
             step = progress.next_step(loop.time())
             self._interrupted = False
             try:
@@ -133,9 +138,15 @@ class Reflector:
             if self._interrupted:
                 progress.interrupted(loop.time())
 
+    async def _wait_available(self) -> None:
+        if self._available is not None and not self._available.is_set():
+            self._waiting = True
+            try:
+                await self._available.wait()
+            finally:
+                self._waiting = False
+
     async def _carry_out(self, step: Step, loop: asyncio.AbstractEventLoop) -> None:
-        if self._available is not None and not isinstance(step, Pause):
-            await self._available()
         match step:
             case Pause(seconds):
                 await asyncio.sleep(seconds)

@@ -81,9 +81,7 @@ class Cluster:
                     metadata_only=spec.metadata_only,
                 )
                 changed = partial(self._watch_changed, spec.resource, namespace)
-                reflector = Reflector(
-                    source, store, rng=rng, lists=self._lists, on_state=changed, available=self._open.wait
-                )
+                reflector = Reflector(source, store, rng=rng, lists=self._lists, on_state=changed, available=self._open)
                 self.reflectors.append((spec.resource, reflector))
 
     def __repr__(self) -> str:

@@ -257,6 +257,23 @@ async def test_watches_that_broke_begin_again_only_when_the_server_has_answered(
     assert {path for _, path in fleet.sent[sent:]} == {"/version", *(kind.path() for kind in KINDS)}
 
 
+async def test_an_answer_that_is_older_than_the_doubt_dispels_none(fleet: Fleet) -> None:
+    await connected(fleet, 2.3)
+    streams = fleet.ways[1].streams
+    sent = len(fleet.sent)
+    fleet.servers[FIRST].faults.add(Fault(verb="", delay=1.5))
+    await eventually(lambda: len(fleet.sent) == sent + 1, "there is a look")
+    await asyncio.sleep(0.5)
+    for stream in streams:
+        stream.lose()
+    await asyncio.sleep(0.95)
+    assert [path for _, path in fleet.sent[sent:]] == ["/version"]
+    await asyncio.sleep(0.1)
+    again, *watches = [path for _, path in fleet.sent[sent + 1 :]]
+    assert again == "/version"
+    assert set(watches) == {kind.path() for kind in KINDS}
+
+
 # ── who we are, and what we may ─────────────────────────────────────────────────────────────────────
 
 

@@ -74,6 +74,11 @@ class Way:
         self._note(request)
         return await self._dial().stream(request, silence=silence)
 
+    @property
+    def streams(self) -> list[Any]:
+        """The open streams, each with ``lose``."""
+        return list(self._inner._streams) if self._inner else []
+
     def _note(self, request: Request) -> None:
         self.sent.add(request.path)
         self._fleet.sent.append((asyncio.get_running_loop().time(), request.path))
