@@ -41,7 +41,7 @@ from controller.fleet.pool import Pool
 from controller.kube import errors
 from controller.kube.conditions import Condition
 from controller.kube.objects import Object
-from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, SECRETS
+from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, SECRETS, Resource
 
 _log = structlog.get_logger(__name__)
 
@@ -159,7 +159,7 @@ class K8ssandraClusterReconciler:
                     return [("", errors.Conflict(409, "Conflict", "a CassandraDatacenter is still there"))]
             for resource in (ENDPOINT_SLICES, CONFIG_MAPS):
                 for live in cluster.cache.by_index(resource, OWNER, owner):
-                    if live.head.deletion_timestamp is None:
+                    if live.head.deletion_timestamp is None and not _is_users(resource, live):
                         await perform(
                             Delete(resource, live),
                             cluster.client,
@@ -328,6 +328,11 @@ def _removable(snapshot: Snapshot, obj: Object) -> bool:
     if obj.head.uid == snapshot.object.head.uid or _owned(snapshot, obj):
         return True
     return is_seed_slice(obj, snapshot.cluster)
+
+
+def _is_users(resource: Resource, obj: Object) -> bool:
+    """Whether it is a user's own ConfigMap, labelled to be watched and not because it was made for a cluster."""
+    return resource == CONFIG_MAPS and (obj.head.labels or {}).get(labels.CLEANED_UP_BY) != labels.CLUSTER_CONTROLLER
 
 
 def _problem(context: str, datacenter: str, error: Exception) -> Problem | None:

@@ -302,6 +302,16 @@ async def test_a_live_read_comes_before_every_deletion_of_a_datacenter() -> None
             assert deletion.body["preconditions"]["uid"]
 
 
+async def test_a_users_own_config_map_outlives_the_cluster_that_it_is_labelled_for() -> None:
+    async with converged() as one:
+        theirs = {"name": "nodes", "namespace": NAMESPACE, "labels": labels.owner("demo", NAMESPACE)}
+        one.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": theirs, "data": {"a": "b"}}, "kind-dc1")
+        await asyncio.sleep(1.0)
+        await one.delete(K8SSANDRA_CLUSTERS, "demo")
+        await gone(one)
+        assert (await one.get(CONFIG_MAPS, "nodes", "kind-dc1"))["data"] == {"a": "b"}
+
+
 async def test_the_finalizer_goes_after_live_lists_of_every_context() -> None:
     async with converged() as one:
         since = len(one.seen)
