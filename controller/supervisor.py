@@ -32,6 +32,7 @@ from controller.fleet.limits import say_if_too_low
 from controller.fleet.member import Member
 from controller.fleet.metrics import FleetCollector
 from controller.fleet.pool import Moves, Pool
+from controller.fleet.renewal import Renewal
 from controller.fleet.state import ClusterState, Reason
 from controller.fleet.status import KIND as CLIENT_CONFIG
 from controller.fleet.status import ClientConfigStatus
@@ -174,6 +175,8 @@ class Controller:
                 rng, restarted = self._chance.source("watches", cluster.context), self._restarted(cluster.context)
                 group.start_soon(cluster.watch, rng, restarted)
                 self._start_workers(group, cluster)
+                if self.settings.renew_tokens:
+                    self._keep(group, "renewal", self._renewal(member).run, cluster.context)
         if self.pool.get(cluster.context) is None:  # else another has the context by now, and its figures with it
             self.metrics.forget(cluster.context)
 
@@ -316,6 +319,17 @@ class Controller:
         cluster.on_change(self._changed)
         cluster.on_state(self._visited)
         return cluster
+
+    def _renewal(self, member: Member) -> Renewal:
+        return Renewal(
+            member,
+            local=self.local,
+            make_client=self._make_client,
+            recorder=self.recorder,
+            clock=self._clock,
+            rng=self._chance.source("renewal", member.context),
+            allow_proxy=self.settings.allow_proxy,
+        )
 
     def _make_client(self, credentials: Credentials, context: str, guard: Guard | None = None) -> Client:
         transport = self._make_transport(credentials, remote=bool(context))
