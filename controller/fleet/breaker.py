@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
+import msgspec
+
 from controller.kube import errors
 from controller.kube.transport import LineStream, Request, Response, Transport
 
@@ -14,6 +16,7 @@ T = TypeVar("T")
 END_MARGIN: Final = 5.0  # s; a watch that ends more than this before its time was ended by something else
 
 Guard: TypeAlias = Callable[[Transport], Transport]  # what the owner puts around a transport it will use
+Refuse: TypeAlias = Callable[[], errors.KubeError | None]  # why nothing may be sent now; None: it may
 
 
 class OutcomeListener(Protocol):
@@ -24,23 +27,55 @@ class OutcomeListener(Protocol):
         ...
 
 
+class Doubt:
+    """Whether a connection still leads to the cluster that it led to: while it may not, changes wait."""
+
+    def __init__(self) -> None:
+        self._news = asyncio.Event()
+        self._news.set()
+
+    def __bool__(self) -> bool:
+        return not self._news.is_set()
+
+    def begin(self) -> None:
+        """Signs came that something is wrong, of which no look knows yet."""
+        self._news.clear()
+
+    def end(self) -> None:
+        """A look has shown that all is well."""
+        self._news.set()
+
+    def tell(self) -> None:
+        """Who waits looks whether it is still worth it: the doubt goes on, but something has changed."""
+        if self:
+            self._news.set()
+            self._news.clear()
+
+    async def news(self) -> None:
+        """Return when the doubt is over, or something has changed."""
+        await self._news.wait()
+
+
 class Guarded:
     """A ``Transport`` that sends nothing while ``refuse`` says why not, and reports what came of all it sent.
 
-    ``refuse`` is asked before each call: what it returns is raised, without I/O. ``abort`` ends what is under way
-    with ``ConnectionLost``; streams are left to their readers. After ``retire`` nothing new is sent.
+    ``refuse`` is asked before each call: what it returns is raised, without I/O. A change waits, within its deadline,
+    while there is ``doubt``: a connection that broke may lead elsewhere when it is made again. ``abort`` ends what is
+    under way with ``ConnectionLost``; streams are left to their readers. After ``retire`` nothing new is sent.
     """
 
     def __init__(
         self,
         inner: Transport,
         *,
-        refuse: Callable[[], errors.KubeError | None],
+        refuse: Refuse,
         on_outcome: OutcomeListener,
+        doubt: Doubt,
     ) -> None:
         self._inner = inner
         self._refuse = refuse
         self._on_outcome = on_outcome
+        self._doubt = doubt
         self._under_way: dict[asyncio.Timeout, None] = {}
         self._aborted: set[asyncio.Timeout] = set()
         self._idle = asyncio.Event()
@@ -49,6 +84,8 @@ class Guarded:
 
     async def request(self, request: Request) -> Response:
         self._admit()
+        if self._doubt and request.method != "GET":
+            request = await self._wait_for_certainty(request)
         response = await self._carry(self._inner.request(request))
         self._judge(response)
         return response
@@ -84,6 +121,22 @@ class Guarded:
         await self._idle.wait()
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────
+
+    async def _wait_for_certainty(self, request: Request) -> Request:
+        """The request, with the time that is left for it, when it may be sent; nothing was sent if this raises."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + request.deadline
+        try:
+            async with asyncio.timeout_at(due):
+                while self._doubt:
+                    await self._doubt.news()
+                    self._admit()
+        except TimeoutError:
+            raise errors.DeadlineExceeded(
+                f"{request.method} was not sent: within {request.deadline:g} s it did not turn out whether the server "
+                "behind the address is still the same"
+            ) from None
+        return msgspec.structs.replace(request, deadline=due - loop.time())
 
     def _admit(self) -> None:
         if self._retired:

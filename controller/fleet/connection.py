@@ -10,7 +10,7 @@ from typing import Final
 
 from controller.engine.backoff import Backoff
 from controller.engine.progress import cause
-from controller.fleet.breaker import OutcomeListener
+from controller.fleet.breaker import Doubt, OutcomeListener
 from controller.fleet.cluster import Cluster
 from controller.fleet.counters import ConnectionCounters
 from controller.fleet.kubeconfig_secret import KUBECONFIG_KEY, KubeconfigSecret
@@ -68,7 +68,7 @@ class Connection:
         self._wanted: Access | None = None  # what the Secret says now; None while it says nothing usable
         self._way: Way | None = None  # the one in use
         self._retiring: asyncio.TaskGroup | None = None
-        self._doubted_at: float | None = None  # when signs came that something is wrong, of which no look knows yet
+        self._doubt = Doubt()
         self._rights_at = self._verified_at = -math.inf
         self._backoff = Backoff(rng, base=ROTATE_BASE, cap=ROTATE_CAP)
         self._rotate_at = self._judge_at = self._attempted = self._proved = self._turned = -math.inf
@@ -129,9 +129,11 @@ class Connection:
         paced = self._attempted + (0.0 if pulse.usable else ATTEMPT_INTERVAL)
         if self._way is None:
             return max(pulse.due, paced), self._connect
-        # Under suspicion only the look counts: it must not wait for a second way that may be as dead.
         rotate = max(self._rotate_at, self._proved + ATTEMPT_INTERVAL)
-        if self._wanted != self._way.access and pulse.phase is not Phase.SUSPECT and rotate <= pulse.due:
+        # Under suspicion only the look counts: it must not wait for a second way that may be as dead. But who answers
+        # that he does not know us is not dead, and may know what the Secret says now.
+        may = pulse.phase is not Phase.SUSPECT or pulse.refused
+        if self._wanted != self._way.access and may and rotate <= pulse.due:
             return max(rotate, paced), self._rotate
         return max(pulse.due, paced), self._look
 
@@ -251,7 +253,7 @@ class Connection:
         else:
             self._way = way
             self.generation += 1
-            self._cluster.connect(way.open(self._refuse, self._listener(self.generation)))
+            self._cluster.connect(way.open(self._refuse, self._listener(self.generation), self._doubt))
         if former is not None:
             self._retire(former)
         self._report.problem = self._report.halted = None
@@ -264,7 +266,7 @@ class Connection:
     async def _look(self) -> None:
         """One look over the way in use."""
         assert self._way is not None
-        pulse, now, doubted = self._pulse, _now(), self._doubted_at is not None
+        pulse, now, doubted = self._pulse, _now(), bool(self._doubt)
         back = pulse.decides
         rights = back or pulse.phase is Phase.FORBIDDEN or now - self._rights_at >= RIGHTS_INTERVAL
         verify = back or (pulse.usable and (doubted or now - self._verified_at >= VERIFY_INTERVAL))
@@ -272,7 +274,7 @@ class Connection:
         pulse.looking(now)
         self._attempted = now
         try:
-            answer = await self._way.look(self._questions(deadline, rights=rights, verify=verify))
+            answer = await self._way.look(self._questions(deadline, rights=rights, verify=verify, patient=pulse.usable))
         except errors.KubeError as error:
             self.counters.attempts[cause(error)] += 1
             self.counters.probe_failures[cause(error)] += 1
@@ -283,22 +285,23 @@ class Connection:
         self.counters.probe_seconds = _now() - now
         self._answered()
         self._rights_at = now if rights else self._rights_at
-        self._verified_at = now if verify else self._verified_at
+        self._verified_at = now if answer.verified else self._verified_at
+        proven = answer.verified or self._verify is None  # else it is busy: it lives, and is asked again
         if answer.refused:
             self._halt(answer)
         else:
             self._learn(answer)
             pulse.answered(_now())
-            if doubted or self._doubted_at is None:
+            if doubted and proven:
                 self._trust()
-            else:
+            elif self._doubt and not doubted:
                 pulse.hurry(_now())  # the answer may be older than the doubt
         self._publish()
 
-    def _questions(self, deadline: float, *, rights: bool, verify: bool) -> Questions:
+    def _questions(self, deadline: float, *, rights: bool, verify: bool, patient: bool = False) -> Questions:
         cluster = self._cluster
         resource = cluster.main_kind if rights else None
-        return Questions(deadline, resource, cluster.cache.namespaces, self._verify if verify else None)
+        return Questions(deadline, resource, cluster.cache.namespaces, self._verify if verify else None, patient)
 
     def _answered(self) -> None:
         self.counters.last_success = _now()
@@ -334,20 +337,20 @@ class Connection:
             if ok:
                 self._answered()
             elif isinstance(error, _SIGNS):
-                self._doubt(hold=not isinstance(error, errors.Unauthorized))
+                self._suspect(hold=not isinstance(error, errors.Unauthorized))
 
         return heard
 
-    def _doubt(self, *, hold: bool) -> None:
-        """Look at once; ``hold``: let no watch begin before that look was answered."""
+    def _suspect(self, *, hold: bool) -> None:
+        """Look at once; ``hold``: let no watch and no change begin before that look was answered."""
         self._pulse.hurry(_now())
         self._changed.set()
-        if hold and self._doubted_at is None:
-            self._doubted_at = _now()
+        if hold and not self._doubt:
+            self._doubt.begin()
             self._cluster.hold()
 
     def _trust(self) -> None:
-        self._doubted_at = None
+        self._doubt.end()
         self._cluster.release()
 
     def _publish(self) -> None:
@@ -356,6 +359,7 @@ class Connection:
         state = self._report.publish(self._pulse.phase, connected=self._way is not None)
         if self._way is not None and not state.usable:
             self._way.abort()
+            self._doubt.tell()
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -375,6 +379,7 @@ class Connection:
         else:
             way.abort()
             self._cluster.disconnect(why)
+            self._doubt.tell()
         self._report.count(before)
         if way is not None:
             await way.close()

@@ -50,8 +50,8 @@ async def version(client: Client, deadline: float) -> str | None:
 async def rights(client: Client, resource: Resource, namespaces: Sequence[str]) -> None:
     """Look whether ``resource`` may be listed in any of ``namespaces``; raises ``Forbidden`` when in none.
 
-    A kind that the cluster does not serve, and a server without time, say nothing about rights. Other errors of the
-    server and the way to it are raised.
+    A kind that the cluster does not serve, a server without time, and whatever else it has against the question say
+    nothing about rights; that it fails or does not know us is raised, as are errors on the way to it.
     """
     refused: errors.Forbidden | None = None
     for namespace in namespaces:
@@ -59,7 +59,9 @@ async def rights(client: Client, resource: Resource, namespaces: Sequence[str]) 
             await within(RIGHTS_DEADLINE, client.list_page(resource, namespace, limit=1, metadata_only=True))
         except errors.Forbidden as error:
             refused = error
-        except (errors.NotFound, errors.TooManyRequests):
+        except errors.ApiError as error:
+            if isinstance(error, errors.Unauthorized | errors.ServerError):
+                raise
             return
         else:
             return

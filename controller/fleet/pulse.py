@@ -48,6 +48,11 @@ class Pulse:
         return self.phase in (Phase.READY, Phase.SUSPECT)
 
     @property
+    def refused(self) -> bool:
+        """Whether the last look was answered by a server that does not know us."""
+        return self.failures > 0 and self._cause is Phase.AUTH_FAILED
+
+    @property
     def decides(self) -> bool:
         """Whether one more answer makes a cluster ready that is not usable now."""
         return not self.usable and (self.phase not in LOST or self.answers + 1 >= ANSWERS_TO_RETURN)

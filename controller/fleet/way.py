@@ -11,12 +11,12 @@ import anyio
 import msgspec
 
 from controller.fleet import probe
-from controller.fleet.breaker import Guard, Guarded, OutcomeListener
+from controller.fleet.breaker import Doubt, Guard, Guarded, OutcomeListener, Refuse
 from controller.fleet.state import ClusterState
 from controller.kube.access import Access
 from controller.kube.client import Client
 from controller.kube.credentials import StaticCredentials
-from controller.kube.errors import KubeError
+from controller.kube.errors import TooManyRequests
 from controller.kube.resources import Resource
 from controller.kube.transport import Transport
 
@@ -42,20 +42,26 @@ class MakeClient(Protocol):
 class Questions(msgspec.Struct, frozen=True):
     """What a look asks besides the version; ``deadline``: seconds for that one.
 
-    ``resource``: may it be listed in one of ``namespaces``? ``verify``: is it the right cluster?
+    ``resource``: may it be listed in one of ``namespaces``? ``verify``: is it the right cluster? ``patient``: a server
+    that is too busy to say so may be asked another time.
     """
 
     deadline: float
     resource: Resource | None = None
     namespaces: Sequence[str] = ()
     verify: Verify | None = None
+    patient: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """``version``: the server's, None when it did not say. ``identity``: what ``verify`` found, None: nothing."""
+    """``version``: the server's, None when it did not say. ``identity``: what ``verify`` found, None: nothing.
+
+    ``verified``: whether it was asked; False also when the server has no time to be asked.
+    """
 
     version: str | None
     identity: ClusterState | None = None
+    verified: bool = False
 
     @property
     def refused(self) -> bool:
@@ -93,13 +99,19 @@ class Way:
             await probe.rights(self._prober, questions.resource, questions.namespaces)
         if questions.verify is None:
             return Answer(version)
-        return Answer(version, await probe.within(VERIFY_DEADLINE, _verify(questions.verify, self._prober)))
+        try:
+            identity = await probe.within(VERIFY_DEADLINE, _verify(questions.verify, self._prober))
+        except TooManyRequests:
+            if not questions.patient:
+                raise
+            return Answer(version)
+        return Answer(version, identity, verified=True)
 
-    def open(self, refuse: Callable[[], KubeError | None], on_outcome: OutcomeListener) -> Client:
-        """The client for everybody, behind the breaker that ``refuse`` is."""
+    def open(self, refuse: Refuse, on_outcome: OutcomeListener, doubt: Doubt) -> Client:
+        """The client for everybody, behind the breaker that ``refuse`` and ``doubt`` are."""
 
         def guard(inner: Transport) -> Transport:
-            self._guarded = Guarded(inner, refuse=refuse, on_outcome=on_outcome)
+            self._guarded = Guarded(inner, refuse=refuse, on_outcome=on_outcome, doubt=doubt)
             return self._guarded
 
         self._client = self._make_client(self._credentials, self._context, guard)

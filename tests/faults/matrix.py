@@ -68,8 +68,11 @@ CASES: Final = (
     Case(fault=faults.Forbidden, reason="Forbidden", back=75.0, prompt=False),
     Case(fault=faults.NotServed, reason="CRDMissing", back=40.0, prompt=False),
     Case(fault=faults.Expired),
+    Case(fault=faults.ExpiredAgain, prompt=False),
     Case(fault=faults.RefusesStreamingLists),
     Case(fault=faults.MarkerMissing),
+    Case(fault=faults.Throttling, reason=AWAY, phases=(Phase.CONNECT, Phase.SYNC), prompt=False),
+    Case(fault=faults.Throttling, phases=(Phase.STEADY, Phase.WRITE), prompt=False),
     Case(fault=faults.InternalError, reason=AWAY),
     Case(fault=faults.Unavailable, reason=AWAY),
     Case(fault=faults.GatewayTimeout, reason=AWAY),
@@ -77,8 +80,8 @@ CASES: Final = (
     Case(fault=faults.Duplicated),
     Case(fault=faults.TimeTravel),
     Case(fault=faults.HugeEvent),
-    Case(fault=faults.Rotated, phases=(Phase.CONNECT, Phase.SYNC, Phase.STEADY)),
-    Case(fault=faults.Moved, reason="IdentityChanged", phases=(Phase.STEADY,)),
+    Case(fault=faults.Rotated),
+    Case(fault=faults.Moved, reason="IdentityChanged", phases=(Phase.STEADY, Phase.WRITE)),
     Case(fault=faults.ClockJumps),
 )
 

@@ -5,11 +5,12 @@ import time
 
 import pytest
 
-from controller.fleet.breaker import END_MARGIN, Guarded
+from controller.fleet.breaker import END_MARGIN, Doubt, Guarded
 from controller.kube.errors import (
     ClusterUnavailable,
     ConnectFailed,
     ConnectionLost,
+    DeadlineExceeded,
     KubeError,
     StreamSilent,
     TransportError,
@@ -19,6 +20,7 @@ from controller.kube.transport import LineStream, Request, Response
 pytestmark = pytest.mark.looptime
 
 GET = Request(method="GET", path="/version")
+CHANGE = Request(method="POST", path="/api/v1/namespaces/default/configmaps", deadline=15.0)
 WATCH = Request(method="GET", path="/api/v1/pods", query=(("watch", "true"), ("timeoutSeconds", "300")))
 AWAY = ClusterUnavailable("east", "connection refused", since=1.0, next_retry=4.0)
 
@@ -48,22 +50,26 @@ class Server:
     def __init__(self) -> None:
         self.answer: Response | Lines | TransportError = Response(status=200)
         self.seconds = 0.0
-        self.sent = 0
+        self.asked: list[Request] = []
         self.closed = False
 
     async def request(self, request: Request) -> Response:
-        answer = await self._carry()
+        answer = await self._carry(request)
         assert isinstance(answer, Response)
         return answer
 
     async def stream(self, request: Request, *, silence: float) -> Response | LineStream:
-        return await self._carry()
+        return await self._carry(request)
 
     async def close(self) -> None:
         self.closed = True
 
-    async def _carry(self) -> Response | Lines:
-        self.sent += 1
+    @property
+    def sent(self) -> int:
+        return len(self.asked)
+
+    async def _carry(self, request: Request) -> Response | Lines:
+        self.asked.append(request)
         await asyncio.sleep(self.seconds)
         if isinstance(self.answer, TransportError):
             raise self.answer
@@ -77,7 +83,8 @@ class Breaker:
         self.server = Server()
         self.refusal: KubeError | None = None
         self.heard: list[str] = []
-        self.guarded = Guarded(self.server, refuse=lambda: self.refusal, on_outcome=self._heard)
+        self.doubt = Doubt()
+        self.guarded = Guarded(self.server, refuse=lambda: self.refusal, on_outcome=self._heard, doubt=self.doubt)
 
     def _heard(self, ok: bool, error: KubeError | None) -> None:
         assert ok is (error is None)
@@ -117,6 +124,45 @@ async def test_when_it_is_back_calls_pass(breaker: Breaker) -> None:
         await breaker.guarded.request(GET)
     breaker.refusal = None
     assert await breaker.guarded.request(GET) == Response(status=200)
+
+
+async def test_while_there_is_doubt_changes_wait_and_reads_do_not(breaker: Breaker) -> None:
+    breaker.doubt.begin()
+    change = asyncio.create_task(breaker.guarded.request(CHANGE))
+    await breaker.guarded.request(GET)
+    await asyncio.sleep(3.0)
+    assert (breaker.server.sent, change.done()) == (1, False)
+    breaker.doubt.end()
+    await change
+    assert breaker.server.sent == 2
+
+
+async def test_a_change_that_waited_has_the_time_that_is_left(breaker: Breaker) -> None:
+    breaker.doubt.begin()
+    breaker.server.seconds = 100.0
+    asyncio.get_running_loop().call_later(4.0, breaker.doubt.end)
+    change = asyncio.create_task(breaker.guarded.request(CHANGE))
+    await asyncio.sleep(5.0)
+    assert breaker.server.asked[-1].deadline == pytest.approx(CHANGE.deadline - 4.0)
+    change.cancel()
+
+
+async def test_a_change_that_waits_in_vain_is_not_sent(breaker: Breaker) -> None:
+    breaker.doubt.begin()
+    with pytest.raises(DeadlineExceeded, match="was not sent"):
+        await breaker.guarded.request(CHANGE)
+    assert breaker.server.sent == 0
+
+
+async def test_a_change_that_waits_learns_that_the_cluster_is_lost(breaker: Breaker) -> None:
+    breaker.doubt.begin()
+    change = asyncio.create_task(breaker.guarded.request(CHANGE))
+    await asyncio.sleep(1.0)
+    breaker.refusal = AWAY
+    breaker.doubt.tell()
+    with pytest.raises(ClusterUnavailable):
+        await change
+    assert (breaker.server.sent, bool(breaker.doubt)) == (0, True)
 
 
 async def test_the_refusal_says_since_when_and_until_when(breaker: Breaker) -> None:
