@@ -13,7 +13,7 @@ import msgspec
 
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.definitions import definitions
-from controller.engine.clock import SystemClock
+from controller.engine.clock import Clock, SystemClock
 from controller.fleet.proof import render_kubeconfig
 from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube import errors
@@ -53,12 +53,12 @@ class Plane:
         """What the controller is given."""
         return Access(server=self.proxy.url, certificate_authority=self.server.ca_pem, token=self.token)
 
-    async def new_token(self) -> str:
-        """One more token of the controller's account."""
+    async def new_token(self, seconds: int = 3600) -> str:
+        """One more token of the controller's account, that lives so long."""
         body = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",
-            "spec": {"expirationSeconds": 3600 + len(self.server.record.writes)},  # no two alike within a second
+            "spec": {"expirationSeconds": seconds},
         }
         issued = await self.client.raw("POST", SERVICE_ACCOUNTS.path(self.namespace, ACCOUNT, "token"), body=body)
         return str(msgspec.json.decode(issued)["status"]["token"])
@@ -221,23 +221,26 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet(contexts: Sequence[str]) -> AsyncIterator[Fleet]:
-    """Prepared servers, one for the control plane and one for each context; nothing is registered yet."""
+async def fleet(contexts: Sequence[str], clock: Clock | None = None) -> AsyncIterator[Fleet]:
+    """Prepared servers, one for the control plane and one for each context; nothing is registered yet.
+
+    ``clock``: what the planes' servers take for the time.
+    """
     kinds, accounts = data_plane_crds(), manifests.data_plane(NAMESPACE)
     async with AsyncExitStack() as stack:
         control = await _plane("", stack)
         await control.prepare(manifests.control_plane(NAMESPACE), list(definitions().values()))
         planes = []
         for context in contexts:
-            plane = await _plane(context, stack)
+            plane = await _plane(context, stack, clock)
             await plane.prepare(accounts, kinds)
             planes.append(plane)
         configs = await stack.enter_async_context(history(control.server, CLIENT_CONFIGS))
         yield Fleet(control, planes, configs)
 
 
-async def _plane(context: str, stack: AsyncExitStack) -> Plane:
-    server = ApiServer(name=context or "control-plane", rbac=True)
+async def _plane(context: str, stack: AsyncExitStack, clock: Clock | None = None) -> Plane:
+    server = ApiServer(name=context or "control-plane", rbac=True, clock=clock)
     endpoint = await stack.enter_async_context(serve(server))
     way = Proxy(endpoint.url)
     stack.push_async_callback(way.close)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from itertools import cycle
 from typing import Final
 
 from controller.fleet.proof import render_kubeconfig
 from controller.kube.access import Access
-from controller.kube.resources import SECRETS
+from controller.kube.resources import EVENTS, SECRETS
 from controller.sandbox.world import ACCOUNT
 from tests.bench.report import Figure
 from tests.remotes.fleet import NAMESPACE, Fleet, datacenters, fleet, names, secret
 from tests.remotes.proxy import Proxy
 from tests.remotes.verdicts import Findings, at_most
+from tests.remotes.watching import history
 
 WITHIN: Final = 60.0  # s
+LIFETIME: Final = 600  # s, of a token
+LATE: Final = 500  # s of it that are over
 WAYS_TO_BE_DEAD: Final[Sequence[Callable[[Proxy], None]]] = (
     Proxy.refuse,
     Proxy.black_hole,
@@ -27,10 +31,11 @@ WAYS_TO_BE_DEAD: Final[Sequence[Callable[[Proxy], None]]] = (
 
 
 async def start(found: Findings, *, quick: bool) -> None:
-    """Bad ClientConfigs among good ones; then 49 dead clusters of 50."""
+    """Bad ClientConfigs among good ones; 49 dead clusters of 50; a token that ends soon."""
     rounds = 1 if quick else 3
     await found.measure("bad ClientConfigs", _bad(rounds))
     await found.measure("49 of 50 dead", _nearly_all_dead(rounds))
+    await found.measure("credentials that end", _ending())
 
 
 # ── bad ClientConfigs ───────────────────────────────────────────────────────────────────────────────
@@ -102,11 +107,11 @@ async def _nearly_all_dead(rounds: int) -> list[Figure]:
         await world.register(alive)
         await bury(world, dead, stack)
         for number in range(rounds):
-            history = await stack.enter_async_context(datacenters(world.planes[alive]))
+            made = await stack.enter_async_context(datacenters(world.planes[alive]))
             await world.create(f"first-{number}", alive)
             async with world.controller() as running:
                 ready.append(await running.ready(within=WITHIN))
-                seen = await history.first(
+                seen = await made.first(
                     lambda event, name=f"first-{number}-dc1": event.name == name,
                     since=running.started,
                     within=WITHIN,
@@ -131,3 +136,44 @@ async def bury(world: Fleet, contexts: Sequence[str], stack: AsyncExitStack) -> 
         stack.push_async_callback(way.close)
         die(way)
         await world.register(context, Access(server=way.url, certificate_authority=authority, token=token))
+
+
+# ── credentials that end ────────────────────────────────────────────────────────────────────────────
+
+
+class _Late:
+    """A clock that is behind: the tokens of a server that goes by it have less of their life left."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) - timedelta(seconds=LATE)
+
+
+async def _ending() -> list[Figure]:
+    """The token has a sixth of its life left, which is less than the fifth at which people are warned."""
+    (context,) = names(1, "ending")
+    async with fleet([context], _Late()) as world:
+        plane = world.planes[context]
+        plane.token = await plane.new_token(LIFETIME)
+        ends = datetime.now(UTC) + timedelta(seconds=LIFETIME - LATE)
+        await world.register(context)
+        async with history(world.control.server, EVENTS) as said, world.controller() as running:
+            warned = await said.first(
+                lambda event: event.object["reason"] == "CredentialsExpireSoon",
+                since=running.started,
+                within=WITHIN,
+                what="the end of the credentials is announced",
+            )
+            shown = await world.configs.first(
+                lambda event: bool((event.object.get("status") or {}).get("credentialsExpireAt")),
+                since=running.started,
+                within=WITHIN,
+                what="status.credentialsExpireAt",
+            )
+            metric = await running.total("remote_cluster_credentials_expiry_timestamp_seconds", context=context)
+    end = datetime.fromisoformat(shown.object["status"]["credentialsExpireAt"])
+    group = f"a token with {LIFETIME - LATE} of its {LIFETIME} s left"
+    return [
+        at_most(group, "G22 a Warning event says so, after the start", (warned.at - running.started,), 5),
+        at_most(group, "G22 status.credentialsExpireAt is wrong by", (abs((end - ends).total_seconds()),), 2),
+        at_most(group, "G22 the metric is wrong by", (abs(metric - ends.timestamp()),), 2),
+    ]
