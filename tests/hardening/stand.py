@@ -53,6 +53,34 @@ Json = dict[str, Any]
 _ENCODED: Final = ("Y2FuYXJ5", "NhbmFye", "jYW5hcn")
 
 
+class Lies:
+    """What a data plane of this process says instead of the truth."""
+
+    async def request(self, request: Request, tell: Callable[[Request], Awaitable[Response]]) -> Response:
+        """The answer to a request; ``tell``: what the server itself answers."""
+        return await tell(request)
+
+    def lines(self, request: Request, lines: list[bytes]) -> list[bytes]:
+        """Lines of a watch, in the place of ``lines``."""
+        return lines
+
+
+class _LyingStream:
+    def __init__(self, inner: LineStream, request: Request, lies: Lies) -> None:
+        self._inner = inner
+        self._request = request
+        self._lies = lies
+
+    async def read(self) -> list[bytes]:
+        while batch := await self._inner.read():
+            if told := self._lies.lines(self._request, batch):
+                return told
+        return []
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
 class Way:
     """A ``Transport`` of the controller that is noted: to a server in this process as its administrator, or ``out``."""
 
@@ -71,13 +99,20 @@ class Way:
 
     async def request(self, request: Request) -> Response:
         self._stand.note(self, request)
+        if (lies := self._stand.lies.get(self.server)) is not None:
+            return await lies.request(request, self._transport().request)
         return await self._transport().request(request)
 
     async def stream(self, request: Request, *, silence: float) -> Response | LineStream:
         self._stand.note(self, request)
+        if status := self._stand.refused.get(self.server, lambda _: 0)(request):
+            return Response(status=status, body=b"{}")
         opened = await self._transport().stream(request, silence=silence)
-        if not isinstance(opened, Response):
-            self._stand.watches[self.server] += 1
+        if isinstance(opened, Response):
+            return opened
+        self._stand.watches[self.server] += 1
+        if (lies := self._stand.lies.get(self.server)) is not None:
+            return _LyingStream(opened, request, lies)
         return opened
 
     async def close(self) -> None:
@@ -96,6 +131,8 @@ class Stand:
         for context, url in self.urls.items():
             self.servers[url] = data_plane(context)
         self.client = Client(InProcessTransport(self.control, self.control.admin_token))
+        self.lies: dict[str, Lies] = {}  # by the server's URL
+        self.refused: dict[str, Callable[[Request], int]] = {}  # the status that a watch is refused with, 0 for none
         self.names: dict[str, Callable[[], str]] = {}  # host names, and what they resolve to
         self.watches: Counter[str] = Counter()
         self.steady = 0  # of the steady context, once all is watched
