@@ -27,9 +27,13 @@ def control_plane(namespace: str, *, cluster_scoped: bool = False) -> list[Json]
     return _installed("control-plane", namespace, cluster_scoped)
 
 
-def data_plane(namespace: str, *, cluster_scoped: bool = False) -> list[Json]:
-    """The account that the control plane uses in a data plane, its token Secret, and what it may do."""
-    return _installed("data-plane", namespace, cluster_scoped)
+def data_plane(namespace: str, *, cluster_scoped: bool = False, renewal: bool = False) -> list[Json]:
+    """The account that the control plane uses in a data plane, its token Secret, and what it may do.
+
+    ``renewal``: with the component that lets it renew its token.
+    """
+    found = load(DIRECTORY / ("data-plane-cluster-scoped" if cluster_scoped else "data-plane"))
+    return _moved(found + (load(DIRECTORY / "token-renewal") if renewal else []), namespace)
 
 
 def further_namespace(namespace: str, account_namespace: str, *, control_plane: bool) -> list[Json]:
@@ -71,7 +75,7 @@ def _moved(objects: list[Json], namespace: str) -> list[Json]:
         if obj["kind"] not in CLUSTER_WIDE:
             obj["metadata"]["namespace"] = namespace
         for subject in obj.get("subjects", []):
-            if (subject.get("namespace"), subject["name"]) in accounts:
+            if (subject.get("namespace"), subject["name"]) in accounts or "namespace" not in subject:
                 subject["namespace"] = namespace
     return moved
 

@@ -31,7 +31,8 @@ from tests.manifests import DIRECTORY
 from tests.unit.kube.kubeconfigs import authority, b64
 from tests.unit.pod_security import violations
 
-KUSTOMIZATIONS: Final = sorted(path.parent for path in DIRECTORY.glob("*/kustomization.yaml"))
+COMPONENT: Final = DIRECTORY / "token-renewal"  # kustomize builds none alone
+KUSTOMIZATIONS: Final = sorted({path.parent for path in DIRECTORY.glob("*/kustomization.yaml")} - {COMPONENT})
 READ: Final = {"get", "list", "watch"}
 
 Json = dict[str, Any]
@@ -87,6 +88,19 @@ def test_an_overlay_moves_them_to_another_namespace(
     shutil.copytree(DIRECTORY, tmp_path / "manifests")
     (tmp_path / "kustomization.yaml").write_text(f"namespace: elsewhere\nresources: [manifests/{name}]\n")
     assert by_name(kustomize(tmp_path)) == by_name(install("elsewhere", cluster_scoped=cluster_scoped))
+
+
+@pytest.mark.parametrize("namespace", [NAMESPACE, "elsewhere"])
+@pytest.mark.parametrize("cluster_scoped", [False, True])
+def test_the_right_to_renew_tokens_is_a_component(tmp_path: Path, namespace: str, cluster_scoped: bool) -> None:
+    name = "data-plane-cluster-scoped" if cluster_scoped else "data-plane"
+    shutil.copytree(DIRECTORY, tmp_path / "manifests")
+    moved = f"namespace: {namespace}\n" if namespace != NAMESPACE else ""
+    (tmp_path / "kustomization.yaml").write_text(
+        f"{moved}resources: [manifests/{name}]\ncomponents: [manifests/{COMPONENT.name}]\n"
+    )
+    expected = manifests.data_plane(namespace, cluster_scoped=cluster_scoped, renewal=True)
+    assert by_name(kustomize(tmp_path)) == by_name(expected)
 
 
 @pytest.mark.parametrize("control_plane", [False, True])
@@ -292,6 +306,29 @@ def test_without_it_nothing_is_cluster_wide_but_the_look_at_one_namespace() -> N
     (rule,) = found[0]["rules"]
     assert len(found) == 1
     assert rule == {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["kube-system"], "verbs": ["get"]}
+
+
+@pytest.mark.parametrize("cluster_scoped", [False, True])
+def test_an_account_may_renew_its_own_token_and_no_other(cluster_scoped: bool) -> None:
+    installed = manifests.data_plane("here", cluster_scoped=cluster_scoped, renewal=True)
+    names = {SERVICE_ACCOUNT + "-token-renewal"}
+    (role,) = [obj for obj in kinds(installed, "Role", "ClusterRole") if obj["metadata"]["name"] in names]
+    assert (role["kind"], role["metadata"]["namespace"]) == ("Role", "here")
+    assert role["rules"] == [
+        {
+            "apiGroups": [""],
+            "resources": ["serviceaccounts/token"],
+            "resourceNames": [SERVICE_ACCOUNT],
+            "verbs": ["create"],
+        }
+    ]
+    (binding,) = [obj for obj in kinds(installed, "RoleBinding") if obj["metadata"]["name"] in names]
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": SERVICE_ACCOUNT, "namespace": "here"}]
+
+
+def test_a_renewed_token_may_be_written_back() -> None:
+    granted = grants(kinds(manifests.control_plane("here"), "Role"))
+    assert {("get", "secrets"), ("patch", "secrets")} <= granted
 
 
 def every_role() -> list[Json]:
