@@ -186,8 +186,8 @@ async def test_a_client_certificate_that_the_server_refuses_is_said() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        # Not asyncio's server, which hangs up without the alert. A GET is tried a second time.
-        refusing = asyncio.ensure_future(asyncio.to_thread(_refuse_twice, listener, asking_context()))
+        # Not asyncio's server, which hangs up without the alert.
+        refusing = asyncio.ensure_future(asyncio.to_thread(_refuse, listener, asking_context()))
         access = Access(
             server=f"https://127.0.0.1:{listener.getsockname()[1]}",
             certificate_authority=authority().cert_pem.bytes(),
@@ -199,17 +199,16 @@ async def test_a_client_certificate_that_the_server_refuses_is_said() -> None:
         await refusing
 
 
-def _refuse_twice(listener: socket.socket, context: ssl.SSLContext) -> None:
-    for _ in range(2):
-        connection = context.wrap_socket(listener.accept()[0], server_side=True, do_handshake_on_connect=False)
-        with suppress(ssl.SSLError):
-            connection.do_handshake()
-        with socket.socket(fileno=connection.detach()) as plain:
-            plain.shutdown(socket.SHUT_WR)
-            plain.settimeout(5.0)
-            with suppress(OSError):
-                while plain.recv(4096):
-                    pass
+def _refuse(listener: socket.socket, context: ssl.SSLContext) -> None:
+    connection = context.wrap_socket(listener.accept()[0], server_side=True, do_handshake_on_connect=False)
+    with suppress(ssl.SSLError):
+        connection.do_handshake()
+    with socket.socket(fileno=connection.detach()) as plain:
+        plain.shutdown(socket.SHUT_WR)
+        plain.settimeout(5.0)
+        with suppress(OSError):
+            while plain.recv(4096):
+                pass
 
 
 def test_a_key_of_another_certificate_is_said() -> None:
