@@ -391,3 +391,72 @@ async def test_two_that_copy_into_each_others_namespace_do_not_grow() -> None:
         assert await one.names(SECRETS, "", "ns2") == ["p-s"]
         assert "q-p-s" not in await one.names(SECRETS)
         assert await one.quiet() == []
+
+
+# ── when it is not certain what is there ────────────────────────────────────────────────────────────
+
+
+def blind(one: Rig, context: str) -> Fault:
+    """No bookmarks come from a context, and its Secrets cannot be listed; returns the fault."""
+    server = one.servers[context]
+    server.reader.bookmark_every = 1e9
+    server.drop_watches()
+    return server.faults.add(Fault(resource="secrets", verb="watch", status=500, times=None))
+
+
+async def test_copies_stay_while_nobody_knows_what_is_there_and_the_status_says_so() -> None:
+    async with replicating() as one:
+        fault = blind(one, A)
+        listing = one.servers[A].faults.add(Fault(resource="secrets", verb="list", status=500, times=None))
+        await asyncio.sleep(200.0)
+        since = len(one.seen)
+        await one.delete(REPLICATED_SECRETS, "rs")
+        await become(one, (A, "False", "RemovalWaits"), (B, "False", "Deleted"))
+        assert "the secrets of context kind-dc1 could not be listed within 10 s: 500" in await message(one, A)
+        await asyncio.sleep(100.0)
+        assert [bool(await one.get(SECRETS, "s", context)) for context in (A, B)] == [True, False]
+        assert [seen for seen in one.writes(since) if seen.context == A] == []
+        for each in (fault, listing):
+            one.servers[A].faults.remove(each)
+        await eventually(lambda: is_gone(one), "the ReplicatedSecret is gone")
+        assert await copies(one, A) == []
+
+
+async def is_gone(one: Rig) -> bool:
+    return not await one.get(REPLICATED_SECRETS, "rs")
+
+
+async def test_a_copy_that_is_wanted_no_more_stays_too_and_that_is_said() -> None:
+    async with replicating() as one:
+        fault = blind(one, A)
+        listing = one.servers[A].faults.add(Fault(resource="secrets", verb="list", status=500, times=None))
+        await asyncio.sleep(200.0)
+        await one.delete(SECRETS, "s")
+        await asyncio.sleep(60.0)
+        assert [bool(await one.get(SECRETS, "s", context)) for context in (A, B)] == [True, False]
+        assert await conditions(one) == [(A, "True", "Replicated"), (B, "True", "Replicated")]
+        assert "a copy that is wanted no more stays for now: the secrets of context kind-dc1" in await message(one, A)
+        for each in (fault, listing):
+            one.servers[A].faults.remove(each)
+        await eventually(lambda: is_empty(one, A), "the copy is gone")
+        await asyncio.sleep(60.0)
+        assert await message(one, A) == ""
+
+
+async def is_empty(one: Rig, context: str) -> bool:
+    return await copies(one, context) == []
+
+
+async def test_copies_in_another_cluster_at_the_same_address_are_not_ours() -> None:
+    async with replicating() as one:
+        ours = await one.get(SECRETS, "s", A)
+        one.replace(A)
+        kept = ("name", "namespace", "labels", "annotations")
+        one.apply({**ours, "metadata": {key: ours["metadata"][key] for key in kept if key in ours["metadata"]}}, A)
+        since = len(one.seen)
+        await one.delete(REPLICATED_SECRETS, "rs")
+        await become(one, (A, "False", "IdentityChanged"), (B, "False", "Deleted"))
+        await asyncio.sleep(100.0)
+        assert await copies(one, A) == ["s"]
+        assert [seen for seen in one.writes(since) if seen.context == A] == []
+        assert not await is_gone(one)
