@@ -8,6 +8,8 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from controller.fleet.cluster import Cluster
+from controller.fleet.counters import ConnectionCounters
 from controller.kube import errors
 from controller.kube.transport import LineStream, Request, Response, Transport
 
@@ -176,6 +178,73 @@ def _ends(request: Request) -> float:
     """Seconds after which the server was asked to end a watch; 0 when it was not."""
     seconds = dict(request.query).get("timeoutSeconds", "")
     return float(seconds) if seconds.isdecimal() else 0.0
+
+
+_SIGNS: Final = (
+    errors.ConnectFailed,
+    errors.ConnectionLost,
+    errors.DeadlineExceeded,
+    errors.NameResolutionFailed,
+    errors.StreamSilent,
+    errors.TLSFailed,
+    errors.Unauthorized,
+)
+
+
+class Breaker:
+    """The breaker of ``cluster`` over all its connections, of which one at a time is in use.
+
+    It is open while the cluster is not usable. ``on_sign``: something went wrong on the way, so look at once.
+    ``generation``: of the connection in use; what an older one reports is ignored.
+    """
+
+    def __init__(self, cluster: Cluster, counters: ConnectionCounters, on_sign: Callable[[], None]) -> None:
+        self.generation = 0
+        self.doubt: Final = Doubt()
+        self._cluster = cluster
+        self._counters = counters
+        self._on_sign = on_sign
+
+    def renew(self) -> None:
+        """From now on another connection is in use, or none."""
+        self.generation += 1
+
+    def guard(self, inner: Transport) -> Guarded:
+        """The transport of the connection in use."""
+        generation = self.generation
+
+        def heard(ok: bool, error: errors.KubeError | None) -> None:
+            if generation == self.generation:
+                self._heard(ok, error)
+
+        return Guarded(inner, refuse=self._refuse, on_outcome=heard, doubt=self.doubt)
+
+    def answered(self) -> None:
+        """The server has answered just now, whatever the question."""
+        self._counters.last_success = asyncio.get_running_loop().time()
+        self._cluster.answered()
+
+    def trust(self) -> None:
+        """A look has shown that all is well."""
+        self.doubt.end()
+        self._cluster.release()
+
+    def _refuse(self) -> errors.KubeError | None:
+        state = self._cluster.state
+        if state.usable:
+            return None
+        next_retry = self._counters.next_retry
+        return errors.ClusterUnavailable(self._cluster.context, state.message, since=state.since, next_retry=next_retry)
+
+    def _heard(self, ok: bool, error: errors.KubeError | None) -> None:
+        if ok:
+            self.answered()
+        elif isinstance(error, _SIGNS):
+            self._on_sign()
+            if not isinstance(error, errors.Unauthorized) and not self.doubt:
+                # No watch and no change begins before that look was answered.
+                self.doubt.begin()
+                self._cluster.hold()
 
 
 class _GuardedStream:

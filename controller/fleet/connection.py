@@ -10,7 +10,7 @@ from typing import Final
 
 from controller.engine.backoff import Backoff
 from controller.engine.progress import cause
-from controller.fleet.breaker import Doubt, OutcomeListener
+from controller.fleet.breaker import Breaker
 from controller.fleet.cluster import Cluster
 from controller.fleet.counters import ConnectionCounters
 from controller.fleet.kubeconfig_secret import KUBECONFIG_KEY, KubeconfigSecret
@@ -56,19 +56,18 @@ class Connection:
         verify: Verify | None = None,
     ) -> None:
         self.counters: Final = ConnectionCounters()
-        self.generation = 0  # of the connection in use; what an older one reports is ignored
         self._cluster = cluster
         self._make_client = make_client
         self._verify = verify
         self._secret = KubeconfigSecret(who, namespace, secret_name, cluster.context, local, allow_proxy)
         self._pulse = Pulse(rng)
         self._report = Report(who, cluster, self.counters)
+        self._breaker = Breaker(cluster, self.counters, self._hurry)
         self._changed = asyncio.Event()
         self._woken = False
         self._wanted: Access | None = None  # what the Secret says now; None while it says nothing usable
         self._way: Way | None = None  # the one in use
         self._retiring: asyncio.TaskGroup | None = None
-        self._doubt = Doubt()
         self._rights_at = self._verified_at = -math.inf
         self._backoff = Backoff(rng, base=ROTATE_BASE, cap=ROTATE_CAP)
         self._rotate_at = self._judge_at = self._attempted = self._proved = self._turned = -math.inf
@@ -93,11 +92,15 @@ class Connection:
         self._woken = True
         self._changed.set()
 
+    @property
+    def generation(self) -> int:
+        """Of the connection in use; what an older one reports is ignored."""
+        return self._breaker.generation
+
     def doubt(self) -> None:
         """It may not be the right cluster any more: look at once, and verify it."""
         self._verified_at = -math.inf
-        self._pulse.hurry(_now())
-        self._changed.set()
+        self._hurry()
 
     def follow(self, secret_name: str) -> None:
         """The ClientConfig names another Secret now: go over to it as to a changed one."""
@@ -136,6 +139,11 @@ class Connection:
         if self._wanted != self._way.access and may and rotate <= pulse.due:
             return max(rotate, paced), self._rotate
         return max(pulse.due, paced), self._look
+
+    def _hurry(self) -> None:
+        """Do not wait for the next regular look."""
+        self._pulse.hurry(_now())
+        self._changed.set()
 
     async def _wait(self, due: float) -> None:
         usable = self._pulse.usable
@@ -241,7 +249,7 @@ class Connection:
             if way is not None and not proven:
                 await way.close()
         self.counters.attempts["ok"] += 1
-        self._answered()
+        self._breaker.answered()
         return (way if proven else None), answer
 
     def _adopt(self, way: Way, answer: Answer) -> None:
@@ -252,21 +260,21 @@ class Connection:
             former = way
         else:
             self._way = way
-            self.generation += 1
-            self._cluster.connect(way.open(self._refuse, self._listener(self.generation), self._doubt))
+            self._breaker.renew()
+            self._cluster.connect(way.open(self._breaker))
         if former is not None:
             self._retire(former)
         self._report.problem = self._report.halted = None
         self._rights_at = self._verified_at = _now()
         self._backoff.reset()
         self._learn(answer)
-        self._trust()
+        self._breaker.trust()
         self._pulse.adopt(_now())
 
     async def _look(self) -> None:
         """One look over the way in use."""
         assert self._way is not None
-        pulse, now, doubted = self._pulse, _now(), bool(self._doubt)
+        pulse, now, doubted = self._pulse, _now(), bool(self._breaker.doubt)
         back = pulse.decides
         rights = back or pulse.phase is Phase.FORBIDDEN or now - self._rights_at >= RIGHTS_INTERVAL
         verify = back or (pulse.usable and (doubted or now - self._verified_at >= VERIFY_INTERVAL))
@@ -283,7 +291,7 @@ class Connection:
             return
         self.counters.attempts["ok"] += 1
         self.counters.probe_seconds = _now() - now
-        self._answered()
+        self._breaker.answered()
         self._rights_at = now if rights else self._rights_at
         self._verified_at = now if answer.verified else self._verified_at
         proven = answer.verified or self._verify is None  # else it is busy: it lives, and is asked again
@@ -293,8 +301,8 @@ class Connection:
             self._learn(answer)
             pulse.answered(_now())
             if doubted and proven:
-                self._trust()
-            elif self._doubt and not doubted:
+                self._breaker.trust()
+            elif self._breaker.doubt and not doubted:
                 pulse.hurry(_now())  # the answer may be older than the doubt
         self._publish()
 
@@ -302,10 +310,6 @@ class Connection:
         cluster = self._cluster
         resource = cluster.main_kind if rights else None
         return Questions(deadline, resource, cluster.cache.namespaces, self._verify if verify else None, patient)
-
-    def _answered(self) -> None:
-        self.counters.last_success = _now()
-        self._cluster.answered()
 
     def _learn(self, answer: Answer) -> None:
         if self._report.learn(answer):
@@ -319,47 +323,13 @@ class Connection:
     def _failed(self, error: errors.KubeError) -> None:
         self._pulse.failed(self._report.lost(error), _now())
 
-    # ── signs from those who use the connection ─────────────────────────────────────────────────────
-
-    def _refuse(self) -> errors.KubeError | None:
-        """The breaker: why nothing may be sent now."""
-        now = self._cluster.state
-        if now.usable:
-            return None
-        return errors.ClusterUnavailable(
-            self._cluster.context, now.message, since=now.since, next_retry=self.counters.next_retry
-        )
-
-    def _listener(self, generation: int) -> OutcomeListener:
-        def heard(ok: bool, error: errors.KubeError | None) -> None:
-            if generation != self.generation:
-                return
-            if ok:
-                self._answered()
-            elif isinstance(error, _SIGNS):
-                self._suspect(hold=not isinstance(error, errors.Unauthorized))
-
-        return heard
-
-    def _suspect(self, *, hold: bool) -> None:
-        """Look at once; ``hold``: let no watch and no change begin before that look was answered."""
-        self._pulse.hurry(_now())
-        self._changed.set()
-        if hold and not self._doubt:
-            self._doubt.begin()
-            self._cluster.hold()
-
-    def _trust(self) -> None:
-        self._doubt.end()
-        self._cluster.release()
-
     def _publish(self) -> None:
         due = self._pulse.due
         self.counters.next_retry = None if self._pulse.usable or due == math.inf else due
         state = self._report.publish(self._pulse.phase, connected=self._way is not None)
         if self._way is not None and not state.usable:
             self._way.abort()
-            self._doubt.tell()
+            self._breaker.doubt.tell()
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -372,28 +342,17 @@ class Connection:
         way, self._way = self._way, None
         self._pulse.rest(Phase.CONFIG_INVALID)
         self._report.forget()
-        self.generation += 1
+        self._breaker.renew()
         before = self._cluster.state
         if way is None:
             self._cluster.update(why)
         else:
             way.abort()
             self._cluster.disconnect(why)
-            self._doubt.tell()
+            self._breaker.doubt.tell()
         self._report.count(before)
         if way is not None:
             await way.close()
-
-
-_SIGNS: Final = (
-    errors.ConnectFailed,
-    errors.ConnectionLost,
-    errors.DeadlineExceeded,
-    errors.NameResolutionFailed,
-    errors.StreamSilent,
-    errors.TLSFailed,
-    errors.Unauthorized,
-)
 
 
 def _now() -> float:

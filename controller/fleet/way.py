@@ -11,7 +11,7 @@ import anyio
 import msgspec
 
 from controller.fleet import probe
-from controller.fleet.breaker import Doubt, Guard, Guarded, OutcomeListener, Refuse
+from controller.fleet.breaker import Breaker, Guard, Guarded
 from controller.fleet.state import ClusterState
 from controller.kube.access import Access
 from controller.kube.client import Client
@@ -107,11 +107,11 @@ class Way:
             return Answer(version)
         return Answer(version, identity, verified=True)
 
-    def open(self, refuse: Refuse, on_outcome: OutcomeListener, doubt: Doubt) -> Client:
-        """The client for everybody, behind the breaker that ``refuse`` and ``doubt`` are."""
+    def open(self, breaker: Breaker) -> Client:
+        """The client for everybody, behind ``breaker``."""
 
         def guard(inner: Transport) -> Transport:
-            self._guarded = Guarded(inner, refuse=refuse, on_outcome=on_outcome, doubt=doubt)
+            self._guarded = breaker.guard(inner)
             return self._guarded
 
         self._client = self._make_client(self._credentials, self._context, guard)
