@@ -219,8 +219,8 @@ async def _exchange(world: Fleet, context: str, stack: AsyncExitStack) -> list[F
     return [
         at_most(group, "G21 IdentityChanged is said after", (said,), 13),
         at_most(group, "G21 writes to the other cluster", (float(written),), 0, ""),
-        at_most(group, "back at the right one: Connected after", (over,), 6),
-        at_most(group, "back at the right one: the waiting change is written after", (first.at - back,), 8),
+        at_most(group, "back at the right one: Connected after", (over,), 13),
+        at_most(group, "back at the right one: the waiting change is written after", (first.at - back,), 15),
     ]
 
 
