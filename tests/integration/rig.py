@@ -13,6 +13,7 @@ import msgspec
 import yaml
 
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
+from controller.engine.clock import Clock
 from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube import errors
 from controller.kube.access import Access
@@ -123,7 +124,7 @@ class Rig:
         self.seen: list[Seen] = []
         self.provoked_forbidden = False
         self._by_url = {self.url(context): context for context in servers}
-        accesses = {context: self._access(context) for context in servers}
+        accesses = {context: self.access(context) for context in servers}
         self.world = World(
             accesses[""],
             {context: access for context, access in accesses.items() if context},
@@ -141,10 +142,10 @@ class Rig:
 
     # ── the controller ──────────────────────────────────────────────────────────────────────────────
 
-    async def start(self, **settings: Any) -> Controller:
+    async def start(self, *, clock: Clock | None = None, **settings: Any) -> Controller:
         """Start the controller as its own service account."""
         credentials = await self.credentials()
-        controller = Controller(self.settings(**settings), credentials, self.make_transport, rng=Random(1))
+        controller = Controller(self.settings(**settings), credentials, self.make_transport, rng=Random(1), clock=clock)
         assert self._group is not None
         self.controller = controller
         self._controller_task = self._group.create_task(controller.run(), name="controller")
@@ -157,7 +158,7 @@ class Rig:
 
     async def credentials(self) -> Credentials:
         """Those of the controller's own service account."""
-        return StaticCredentials(msgspec.structs.replace(self._access(""), token=await self._account_token()))
+        return StaticCredentials(msgspec.structs.replace(self.access(""), token=await self.account_token()))
 
     def make_transport(self, credentials: Credentials, *, remote: bool) -> Transport:
         """The way to a server; what passes is noted in ``seen``."""
@@ -249,8 +250,8 @@ class Rig:
             "secrets": "",
         }
         for context in self.servers:
-            token = await self._account_token(context)
-            access = msgspec.structs.replace(self._access(context), token=token)
+            token = await self.account_token(context)
+            access = msgspec.structs.replace(self.access(context), token=token)
             client = Client(self._transport(StaticCredentials(access)))
             try:
                 for resource, group in asked.items():
@@ -258,7 +259,7 @@ class Rig:
                         continue
                     attributes = {"namespace": self.namespace, "verb": "list", "group": group, "resource": resource}
                     await eventually(
-                        lambda client=client, attributes=attributes: _allowed(client, attributes),
+                        lambda client=client, attributes=attributes: allowed(client, attributes),
                         f"{resource} may be listed in {context or 'the control plane'}",
                     )
             finally:
@@ -266,7 +267,8 @@ class Rig:
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _access(self, context: str) -> Access:
+    def access(self, context: str) -> Access:
+        """The administrator's access to a cluster."""
         server = self.servers[context]
         return Access(server=self.url(context), certificate_authority=server.ca_pem, token=server.admin_token)
 
@@ -277,7 +279,8 @@ class Rig:
             return _Current(server, credentials)
         return AiohttpTransport(credentials)
 
-    async def _account_token(self, context: str = "") -> str:
+    async def account_token(self, context: str = "") -> str:
+        """A token of an hour for the controller's account in a cluster."""
         path = SERVICE_ACCOUNTS.path(self.namespace, ACCOUNT, "token")
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
         answer = await self.client(context).raw("POST", path, body=body)
@@ -307,7 +310,8 @@ async def rig(
         assert [seen for seen in one.seen if seen.status == 403] == []
 
 
-async def _allowed(client: Client, attributes: Mapping[str, str]) -> bool:
+async def allowed(client: Client, attributes: Mapping[str, str]) -> bool:
+    """Whether whoever ``client`` is may do something."""
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
