@@ -401,14 +401,19 @@ def data_plane(name: str) -> ApiServer:
     return server
 
 
+async def prepared(one: Stand) -> None:
+    """Give the control plane its namespace and definitions."""
+    one.control.apply_manifest({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    for definition in definitions().values():
+        one.control.apply_manifest(definition)
+
+
 @asynccontextmanager
 async def stand(contexts: Sequence[str] = (STEADY, SUBJECT), **options: Any) -> AsyncIterator[Stand]:
     """A stand with ClientConfigs for ``contexts``, each of which is a data plane that is well; not started yet."""
     one = Stand(contexts, **options)
     logging.configure("json", "debug", one.log)
-    one.control.apply_manifest({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-    for definition in definitions().values():
-        one.control.apply_manifest(definition)
+    await prepared(one)
     try:
         for context in contexts:
             await one.put_secret(context, one.kubeconfig(context))
