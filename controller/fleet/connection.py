@@ -31,6 +31,7 @@ RIGHTS_INTERVAL: Final = 60.0  # s between two looks whether we may do our work 
 VERIFY_INTERVAL: Final = 300.0  # s between two looks whether it is still the same cluster
 ROTATE_BASE: Final = 2.0  # s; upper bound of the first wait before a new access that failed is tried again
 ROTATE_CAP: Final = 5.0  # s
+CUT_INTERVAL: Final = 5.0  # s at least between two looks that a changed Secret cuts short
 TICK: Final = 0.001  # s; the shortest wait
 
 
@@ -68,9 +69,10 @@ class Connection:
         self._wanted: Access | None = None  # what the Secret says now; None while it says nothing usable
         self._way: Way | None = None  # the one in use
         self._retiring: asyncio.TaskGroup | None = None
+        self._scope: asyncio.Timeout | None = None  # of what is under way
         self._rights_at = self._verified_at = -math.inf
         self._backoff = Backoff(rng, base=ROTATE_BASE, cap=ROTATE_CAP)
-        self._rotate_at = self._judge_at = self._attempted = self._proved = self._turned = -math.inf
+        self._rotate_at = self._judge_at = self._attempted = self._proved = self._turned = self._cut_at = -math.inf
 
     @property
     def access(self) -> Access | None:
@@ -88,9 +90,15 @@ class Connection:
         return "" if access is None else access.server
 
     def wake(self) -> None:
-        """The Secret or the ClientConfig may have changed: look at once."""
+        """The Secret or the ClientConfig may have changed: look at once.
+
+        A changed Secret does not wait for a look at a cluster that does not answer, unless such changes follow fast.
+        """
         self._woken = True
         self._changed.set()
+        if self._scope is not None and self._secret.changed() and _now() - self._cut_at >= CUT_INTERVAL:
+            self._cut_at = _now()
+            self._scope.reschedule(self._cut_at)
 
     @property
     def generation(self) -> int:
@@ -117,12 +125,23 @@ class Connection:
                     await self._follow_secret()
                     due, act = self._next()
                     if due <= _now():
-                        await act()
+                        await self._interruptibly(act)
                         due, _ = self._next()
                     await self._wait(due)
         finally:
             self._wanted = self._report.problem = None
             await self._drop(ClusterState(False, Reason.CONNECTING, "the connection was closed"))
+
+    async def _interruptibly(self, act: Callable[[], Awaitable[None]]) -> None:
+        cut_before = self._cut_at
+        try:
+            async with asyncio.timeout(None) as self._scope:
+                await act()
+        except TimeoutError:
+            if self._cut_at == cut_before:
+                raise
+        finally:
+            self._scope = None
 
     def _next(self) -> tuple[float, Callable[[], Awaitable[None]]]:
         """What is to be done next, and when; ``inf``: nothing."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Final
 
 import msgspec
@@ -68,13 +67,16 @@ class KubeconfigSecret:
         """Judge anew the next time, whatever was judged before."""
         self._judged = None
 
+    def changed(self) -> bool:
+        """Whether the Secret is another one than was judged last."""
+        return self._present() != self._judged
+
     async def judge(self) -> Verdict | None:
         """What the Secret says now; None when that was said before."""
-        found = self._local.cache.get(SECRETS, self._namespace, self._name)
-        present = "" if found is None else _identity(found)
+        present = self._present()
         if present == self._judged:
             return None
-        if found is None:
+        if not present:
             self._judged = present
             return Verdict(problem=self._absence(), absent=True)
         try:
@@ -95,6 +97,11 @@ class KubeconfigSecret:
             message = f"ClientConfig {self._who}: {error}"
             return Verdict(problem=ClusterState(False, Reason.CONNECTING, message), transient=True)
 
+    def _present(self) -> str:
+        """UID and version of the Secret as it is in the cache, "" when it is not."""
+        found = self._local.cache.get(SECRETS, self._namespace, self._name)
+        return "" if found is None else _identity(found)
+
     def _absence(self) -> ClusterState:
         return ClusterState(
             False,
@@ -112,7 +119,7 @@ class KubeconfigSecret:
                     Reason.SECRET_KEY_MISSING, f'{where} has no key "{KUBECONFIG_KEY}"; put the kubeconfig there'
                 )
             content = base64.b64decode(text, validate=True)
-        except (errors.Malformed, binascii.Error, ValueError):
+        except (errors.Malformed, ValueError):
             raise _Problem(
                 Reason.KUBECONFIG_MALFORMED, f'{where}: the value of "{KUBECONFIG_KEY}" is not base64'
             ) from None

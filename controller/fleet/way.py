@@ -134,11 +134,22 @@ class Way:
             await self.close()
 
     async def close(self) -> None:
-        """Close every connection at once."""
-        with anyio.CancelScope(shield=True):  # closing sockets takes loop turns that a cancelled task does not get
-            await self._prober.close()
-            if self._client is not None:
-                await self._client.close()
+        """Close every connection at once, whoever is cancelled meanwhile: a socket half closed would be left behind."""
+        closing = asyncio.ensure_future(self._close())
+        cancelled: asyncio.CancelledError | None = None
+        with anyio.CancelScope(shield=True):
+            while not closing.done():
+                try:
+                    await asyncio.shield(closing)
+                except asyncio.CancelledError as error:
+                    cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
+    async def _close(self) -> None:
+        await self._prober.close()
+        if self._client is not None:
+            await self._client.close()
 
 
 async def _verify(verify: Verify, client: Client) -> ClusterState | None:

@@ -308,3 +308,49 @@ async def test_another_secret_is_followed_to(fleet: Fleet) -> None:
     found.connection.follow("missing")
     await found.until(Reason.SECRET_NOT_FOUND, within=1.0)
     assert f"Secret {NAMESPACE}/missing does not exist" in found.message
+
+
+# ── a Secret that changes while a look hangs ────────────────────────────────────────────────────────
+
+
+async def test_a_corrected_secret_does_not_wait_for_an_address_that_does_not_answer(fleet: Fleet) -> None:
+    fleet.links[SECOND].blacken()
+    await fleet.put_secret(fleet.kubeconfig(SECOND))
+    found = Connected(fleet)
+    await asyncio.sleep(1.0)  # of the 4.5 that it takes
+    await fleet.put_secret(fleet.kubeconfig())
+    assert await found.until_phase(Phase.READY) <= 1.1
+    assert fleet.open_ways == 2
+
+
+async def test_a_deleted_secret_does_not_wait_for_a_server_that_hangs(fleet: Fleet) -> None:
+    found = await connected(fleet)
+    fleet.servers[FIRST].faults.add(Fault(verb="list", delay=3600.0, times=None))
+    await asyncio.sleep(58.0)
+    await eventually(lambda: fleet.sent[-1][1] == CONFIG_MAPS.path(), "rights are looked at, which takes 4 s")
+    await asyncio.sleep(0.5)
+    await fleet.delete(SECRETS, "kubeconfig")
+    assert await found.until(Reason.SECRET_NOT_FOUND) <= 0.1
+    await eventually(lambda: fleet.open_ways == 0, "every connection is closed", within=0.1)
+
+
+async def test_secrets_that_change_all_the_time_hide_no_outage(fleet: Fleet) -> None:
+    found = await connected(fleet)
+
+    async def annotate() -> None:
+        number = 0
+        while True:
+            number += 1
+            metadata = {"name": "kubeconfig", "annotations": {"number": str(number)}}
+            await fleet.client.replace(
+                SECRETS,
+                NAMESPACE,
+                "kubeconfig",
+                {"metadata": metadata, "data": {"kubeconfig": b64(fleet.kubeconfig())}},
+            )
+            await asyncio.sleep(0.1)
+
+    fleet.run(annotate())
+    await asyncio.sleep(10.0)
+    fleet.links[FIRST].blacken()
+    assert await found.until_phase(Phase.UNREACHABLE) <= 16.0
