@@ -7,11 +7,9 @@ import math
 from collections import OrderedDict
 from typing import Final
 
-import msgspec
-
 from controller.kube.client import WRITE_MINIMUM
 from controller.kube.errors import RateLimited, from_response
-from controller.kube.transport import LineStream, Request, Response, Transport
+from controller.kube.transport import LineStream, Request, Response, Transport, shortened
 
 QPS: Final = 50.0  # requests a second to one cluster in the long run
 BURST: Final = 100  # requests at once after a rest
@@ -147,12 +145,12 @@ class Throttled:
         while True:
             if not self._bucket.try_take():
                 await self._turn(request, end)
-                sent = _shortened(request, end - loop.time())
+                sent = shortened(request, end - loop.time())
             response = await self._inner.request(sent)
             if self._heed(response) is None or tries == RETRIES or loop.time() + self._bucket.expected() >= end:
                 return response
             tries += 1
-            sent = _shortened(request, end - loop.time())
+            sent = shortened(request, end - loop.time())
 
     async def stream(self, request: Request, *, silence: float) -> Response | LineStream:
         opened = await self._inner.stream(request, silence=silence)
@@ -194,9 +192,3 @@ def _exempt(path: str) -> bool:
 
 def _has_timeout(request: Request) -> bool:
     return any(name == "timeout" for name, _ in request.query)
-
-
-def _shortened(request: Request, remaining: float) -> Request:
-    """``request`` with the rest of its deadline, of which the server must be told as well where it was told before."""
-    query = tuple((name, f"{max(int(remaining), 1)}s" if name == "timeout" else value) for name, value in request.query)
-    return msgspec.structs.replace(request, deadline=remaining, query=query)

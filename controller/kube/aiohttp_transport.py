@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from ipaddress import ip_address
 from typing import Final, TypeVar
 
@@ -20,7 +21,7 @@ from controller.kube.aiohttp_errors import translate
 from controller.kube.aiohttp_response import Lines, refuse_compressed, whole
 from controller.kube.credentials import Credentials
 from controller.kube.tls import client_context
-from controller.kube.transport import LineStream, Request, Response
+from controller.kube.transport import LineStream, Request, Response, shortened
 
 UNARY_CONNECTIONS: Final = 10  # of one cluster at once; watches have connections of their own
 READ_BUFFER: Final = 2**18  # bytes; what a stream hands over at once: large batches, yet no loop turn over ~3 ms
@@ -77,23 +78,13 @@ class AiohttpTransport:
         """Send one request; a 401 asks for another token and tries once more."""
         if self._unary is None:
             self._unary = self._session(self._limit)
-        session, token = self._unary, self._credentials.bearer()
-        response = await self._within(request, self._unary_exchange(session, request, token))
-        if response.status == 401 and await self._credentials.rejected(token):
-            token = self._credentials.bearer()
-            response = await self._within(request, self._unary_exchange(session, request, token))
-        return response
+        return await self._authenticated(request, partial(self._unary_exchange, self._unary))
 
     async def stream(self, request: Request, *, silence: float) -> Response | LineStream:
         """Open a stream; a 401 asks for another token and tries once more."""
         if self._streams is None:
             self._streams = self._session(0)
-        session, token = self._streams, self._credentials.bearer()
-        opened = await self._within(request, self._stream_exchange(session, request, token, silence))
-        if isinstance(opened, Response) and opened.status == 401 and await self._credentials.rejected(token):
-            token = self._credentials.bearer()
-            opened = await self._within(request, self._stream_exchange(session, request, token, silence))
-        return opened
+        return await self._authenticated(request, partial(self._stream_exchange, self._streams, silence))
 
     async def close(self) -> None:
         self._closed = True
@@ -156,11 +147,25 @@ class AiohttpTransport:
             timeout=_untimed(silence) if silence is not None else _UNTIMED,
         )
 
+    async def _authenticated(self, request: Request, exchange: Callable[[Request, str], Awaitable[T]]) -> T:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + request.deadline
+        token = self._credentials.bearer()
+        found = await self._within(request, exchange(request, token))
+        if not isinstance(found, Response) or found.status != 401 or not await self._credentials.rejected(token):
+            return found
+        # A plugin may have taken a minute to give another token: the right to write may have ended meanwhile.
+        remaining = end - loop.time()
+        if remaining <= 0:
+            return found
+        again = shortened(request, remaining)
+        return await self._within(again, exchange(again, self._credentials.bearer()))
+
     async def _unary_exchange(self, session: aiohttp.ClientSession, request: Request, token: str) -> Response:
         return await whole(await self._send(session, request, token), self._host, request.cap)
 
     async def _stream_exchange(
-        self, session: aiohttp.ClientSession, request: Request, token: str, silence: float
+        self, session: aiohttp.ClientSession, silence: float, request: Request, token: str
     ) -> Response | LineStream:
         response = await self._send(session, request, token, silence)
         if response.status != 200:

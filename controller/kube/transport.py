@@ -33,6 +33,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         return f"Request({self.method} {self.path}, {len(self.body)} bytes)"
 
 
+def shortened(request: Request, remaining: float) -> Request:
+    """``request`` with ``remaining`` seconds left, of which the server is told as well where it was told before."""
+    query = tuple((name, f"{max(int(remaining), 1)}s" if name == "timeout" else value) for name, value in request.query)
+    return msgspec.structs.replace(request, deadline=remaining, query=query)
+
+
 class Response(msgspec.Struct, frozen=True, kw_only=True):
     """A whole response; ``headers`` have lower-case names."""
 

@@ -378,6 +378,39 @@ async def test_a_rejected_token_is_tried_once_more_when_there_is_another(streami
     assert [seen.headers["authorization"] for seen in server.seen] == ["Bearer first", "Bearer second"]
 
 
+async def test_both_tries_share_one_deadline() -> None:
+    """The server takes half the time to say no: as much is left for the second try, and it is told so."""
+
+    async def slow(received: Received, writer: Writer) -> None:
+        if "first" in received.headers["authorization"]:
+            await asyncio.sleep(1.5)
+            await unauthorized(received, writer)
+        else:
+            await asyncio.Event().wait()
+
+    async with https(slow) as server:
+        transport = AiohttpTransport(Renewing(server.access()))
+        started = asyncio.get_running_loop().time()
+        with pytest.raises(errors.DeadlineExceeded):
+            await transport.request(Request(method="PUT", path="/a", query=(("timeout", "3s"),), deadline=3.0))
+        assert asyncio.get_running_loop().time() - started == pytest.approx(3.0, abs=0.4)
+        await transport.close()
+    assert [seen.target for seen in server.seen] == ["/a?timeout=3s", "/a?timeout=1s"]
+
+
+async def test_a_token_that_comes_after_the_deadline_is_for_the_next_call() -> None:
+    class Slow(Renewing):
+        async def rejected(self, token: str) -> bool:
+            await asyncio.sleep(0.6)
+            return await super().rejected(token)
+
+    async with https(unauthorized) as server:
+        transport = AiohttpTransport(Slow(server.access()))
+        response = await transport.request(Request(method="PUT", path="/a", deadline=0.5))
+        await transport.close()
+    assert (response.status, len(server.seen)) == (401, 1)
+
+
 async def test_a_rejected_token_is_not_tried_again_when_there_is_no_other(connect: Any) -> None:
     async with https(unauthorized) as server:
         assert (await connect(server.access()).request(GET)).status == 401
