@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from random import Random
 from typing import Any, Final
 
@@ -14,12 +14,13 @@ import msgspec
 from controller.cassandra.forecast import Forecast, forecast
 from controller.cassandra.observe import Renderings, away, contexts, known, observe, read
 from controller.cassandra.resources import K8SSANDRA_CLUSTERS
+from controller.cassandra.sources import Sources
 from controller.cassandra.types import K8ssandraCluster
 from controller.fleet.cluster import Cluster
 from controller.fleet.state import Reason
 from controller.kube import objects
 from controller.kube.credentials import Credentials
-from controller.kube.errors import ClusterUnavailable
+from controller.kube.errors import ClusterUnavailable, KubeError
 from controller.kube.objects import Object
 from controller.kube.read_only import ReadOnly
 from controller.settings import Settings
@@ -52,7 +53,11 @@ class Preview:
                         await self._seen(cluster)
         except TimeoutError:
             pass  # what is not known by then is waited for, and said so
-        renderings = Renderings()
+        wanted, sources = read(found), Sources(pool)
+        for context in contexts(wanted):
+            with suppress(KubeError):  # what cannot be read is not known, and the forecast says so
+                await sources.refresh(wanted, context)
+        renderings = Renderings(sources)
         return forecast(observe(pool, found, renderings, ()), renderings)
 
     async def _seen(self, cluster: Cluster) -> None:

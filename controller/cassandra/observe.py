@@ -8,10 +8,10 @@ import msgspec
 
 from controller.cassandra import labels, names
 from controller.cassandra.memo import Memo
-from controller.cassandra.render import Facts, Rendered, RenderedDatacenter, render, superuser_secret_name
+from controller.cassandra.render import Rendered, RenderedDatacenter, render, superuser_secret_name
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.cassandra.snapshot import Away, DatacenterView, Leftover, Snapshot
-from controller.cassandra.system_replication import initial_system_replication, parse_replication
+from controller.cassandra.sources import Sources
 from controller.cassandra.types import (
     CassandraClusterTemplate,
     CassandraDatacenter,
@@ -32,6 +32,7 @@ from controller.replication.types import REPLICATED_FROM, REPLICATED_SECRETS
 
 NEEDED: Final = (CASSANDRA_DATACENTERS, CONFIG_MAPS, ENDPOINT_SLICES, PODS, SECRETS)
 MEMO_SIZE: Final = 1024  # renderings kept
+NOT_KNOWN: Final = "SecretNotFound"  # reason of a datacenter that cannot be rendered without its passwords
 
 
 # What is decoded from the bytes of an object, for every pass in every context that looks at it.
@@ -50,29 +51,40 @@ class _Pod(msgspec.Struct, frozen=True):
 class _Memo(msgspec.Struct, frozen=True):
     cluster: K8ssandraCluster
     annotation: str
+    revision: int
     rendered: Rendered
 
 
 class Renderings:
     """The last rendering of each K8ssandraCluster, for all contexts of its."""
 
-    def __init__(self) -> None:
+    def __init__(self, sources: Sources) -> None:
+        self.sources: Final = sources
         self._memo: dict[str, _Memo] = {}  # by UID
 
     def get(self, cluster: K8ssandraCluster) -> Rendered:
         uid = cluster.metadata.uid
         annotation = cluster.metadata.annotations.get(labels.INITIAL_SYSTEM_REPLICATION, "")
+        revision = self.sources.revision(uid)
         memo = self._memo.get(uid)
         # The generation alone would not do: after a restore of the API server's storage it may come again.
-        if memo is not None and memo.annotation == annotation and memo.cluster.spec == cluster.spec:
+        if (
+            memo is not None
+            and (memo.annotation, memo.revision) == (annotation, revision)
+            and memo.cluster.spec == cluster.spec
+        ):
             return memo.rendered
-        replication = parse_replication(annotation) if annotation else None
-        facts = Facts(initial_system_replication=replication or initial_system_replication(cluster))
+        facts, problems = self.sources.facts(cluster)
         rendered = render(cluster, facts)
+        if problems:
+            # What is wrong with a Secret says more than that its passwords are not known.
+            named = {problem.datacenter for problem in problems}
+            others = [each for each in rendered.errors if each.reason != NOT_KNOWN or each.datacenter not in named]
+            rendered = msgspec.structs.replace(rendered, errors=(*problems, *others))
         self._memo.pop(uid, None)
         if len(self._memo) >= MEMO_SIZE:
             del self._memo[next(iter(self._memo))]
-        self._memo[uid] = _Memo(cluster, annotation, rendered)
+        self._memo[uid] = _Memo(cluster, annotation, revision, rendered)
         return rendered
 
 
@@ -113,7 +125,7 @@ def observe(pool: Pool, found: Object, renderings: Renderings, absent: tuple[str
         if (member := pool.get(context)) is not None
         for obj in member.cache.by_index(CASSANDRA_DATACENTERS, OWNER, owner)
     }
-    views = _views(pool, cluster, rendered, live, sources)
+    views = _views(pool, cluster, rendered, live, sources, renderings.sources)
     superuser = local.get(SECRETS, cluster.namespace, superuser_secret_name(cluster))
     return Snapshot(
         cluster=cluster,
@@ -167,11 +179,14 @@ def _views(
     rendered: Rendered,
     live: dict[tuple[str, str, str], Object],
     sources: list[str],
+    given: Sources,
 ) -> tuple[DatacenterView, ...]:
     """The datacenters in the order of roll-out, those with a wrong specification among them."""
     templates = {entry.name: entry for entry in cluster.spec.cassandra.datacenters} if cluster.spec.cassandra else {}
     by_name = {entry.name: entry for entry in rendered.datacenters}
-    return tuple(_view(pool, cluster, templates[name], by_name.get(name), live, sources) for name in rendered.order)
+    return tuple(
+        _view(pool, cluster, templates[name], by_name.get(name), live, sources, given) for name in rendered.order
+    )
 
 
 def _view(
@@ -181,6 +196,7 @@ def _view(
     rendered: RenderedDatacenter | None,
     live: dict[tuple[str, str, str], Object],
     sources: list[str],
+    given: Sources,
 ) -> DatacenterView:
     name, context, namespace = template.name, template.k8s_context, template.metadata.namespace or cluster.namespace
     reason = away(pool, context)
@@ -196,6 +212,7 @@ def _view(
     found = live.get((context, namespace, name))
     ring = (namespace, names.label_value(cluster.cass_name), names.label_value(name))
     config_maps = _in(cache.by_index(CONFIG_MAPS, OWNER, (cluster.namespace, cluster.name)), namespace)
+    per_node = template.per_node_config_map_ref
     return DatacenterView(
         name=name,
         context=context,
@@ -210,6 +227,7 @@ def _view(
         seeds=tuple(address for pod in cache.by_index(PODS, RING, ring) if (address := pod_address(pod))),
         secrets_ready=cluster.external_secrets
         or _secrets_ready(pool, member, cluster, namespace, sources, config_maps),
+        per_node=given.config_map(cluster, context, namespace, per_node.name) if per_node is not None else None,
     )
 
 

@@ -4,51 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
-
-import structlog
 
 from controller.cassandra import labels
-from controller.cassandra.observe import Renderings, is_seed_slice, known, observe
+from controller.cassandra.announcer import Announcer
+from controller.cassandra.failures import outcome, problem_of, unreadable
+from controller.cassandra.observe import Renderings, contexts, is_seed_slice, known, observe, read
 from controller.cassandra.plan import Plan, Problem, plan
 from controller.cassandra.plan.deletion import contexts_of
-from controller.cassandra.plan.model import Chain, Status
+from controller.cassandra.plan.model import Chain
 from controller.cassandra.render import superuser_secret, superuser_secret_name
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
-from controller.cassandra.routing import KIND, Router
+from controller.cassandra.routing import Router
 from controller.cassandra.snapshot import Snapshot
+from controller.cassandra.sources import Sources
 from controller.cassandra.status_writer import StatusWriter
 from controller.cassandra.watches import OWNER
 from controller.engine.clock import Clock
-from controller.engine.events import EventRecorder, Reference
-from controller.engine.worker import Again, Done, Item, Parked, Rejected, Result, Retry
+from controller.engine.events import EventRecorder
+from controller.engine.worker import Done, Item, Parked, Rejected, Result
 from controller.fleet.absences import Absences
 from controller.fleet.actions import (
-    Action,
-    Apply,
     Create,
     Delete,
-    Merge,
-    MustWait,
     NameConflict,
     ObserveAgain,
-    Replace,
     destroys,
     perform,
 )
 from controller.fleet.cluster import Cluster
 from controller.fleet.pool import Pool
 from controller.kube import errors
-from controller.kube.conditions import Condition
 from controller.kube.objects import Object
 from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, SECRETS, Resource
-
-_log = structlog.get_logger(__name__)
-
-# Errors that only somebody else's action can end, of which no event tells: tried again slowly.
-_PERMANENT: Final = (NameConflict, errors.Invalid, errors.BadRequest, errors.NotSupported)
-RECHECK: Final = 60.0  # s until they are looked at again
-REMOVAL_RECHECK: Final = 5.0  # s until a removal is tried again that had to wait
 
 
 class K8ssandraClusterReconciler:
@@ -62,15 +49,15 @@ class K8ssandraClusterReconciler:
         self, pool: Pool, recorder: EventRecorder, clock: Clock, make_password: Callable[[], str], router: Router
     ) -> None:
         self._pool = pool
-        self._recorder = recorder
+        self._announcer = Announcer(recorder)
         self._make_password = make_password
         self._router = router
-        self._renderings = Renderings()
+        self._sources = Sources(pool)
+        self._renderings = Renderings(self._sources)
         self._status = StatusWriter(pool.local, clock)
         self._problems: dict[tuple[str, str], tuple[Problem, ...]] = {}  # by UID and context, of the last pass there
         self._absent = Absences(pool)
         self._uids: dict[tuple[str, str], str] = {}  # by namespace and name: of what the other fields speak
-        self._announced: dict[str, frozenset[tuple[str, str]]] = {}  # by UID: reason and message of known problems
 
     async def reconcile(self, item: Item) -> Result:
         local, cluster = self._pool.local, self._pool.get(item.context)
@@ -83,23 +70,44 @@ class K8ssandraClusterReconciler:
             return Parked(item.context)
         self._remember(found)
         try:
+            unread, again = await self._read_sources(found, item.context)
             snapshot = self._observe(found)
         except errors.Malformed as error:
             if not item.context:
-                await self._status.write(found, _unreadable(found, error))
+                await self._status.write(found, unreadable(found, error))
             return Rejected(error)
         reported = self._reported(snapshot)
         result = plan(snapshot, reported)
-        failures = await self._carry_out(cluster, snapshot, result)
+        failures = [*unread, *await self._carry_out(cluster, snapshot, result)]
         if item.context in result.prove_absent:
             failures += await self._prove_absent(cluster, snapshot)
         self._report(snapshot, item.context, failures)
         wait = 0.0 if item.context else await self._finish_control(snapshot, result, reported)
-        return _outcome([error for _, error in failures], wait)
+        return outcome([error for _, error in failures], min(wait, again) or wait or again)
 
     def _observe(self, found: Object) -> Snapshot:
         absent = tuple(sorted(self._absent.contexts(found.head.uid)))
         return observe(self._pool, found, self._renderings, absent)
+
+    async def _read_sources(self, found: Object, context: str) -> tuple[list[tuple[str, Exception]], float]:
+        """Read what rendering needs of one context: what went wrong, and the seconds until that is due again."""
+        if found.head.deletion_timestamp is not None:
+            return [], 0.0
+        before = self._sources.revision(found.head.uid)
+        failures: list[tuple[str, Exception]] = []
+        again = 0.0
+        try:
+            _, again = await self._sources.refresh(read(found), context)
+        except errors.Malformed:
+            raise
+        except errors.KubeError as error:
+            failures.append(("", error))
+        if self._sources.revision(found.head.uid) != before:
+            for other in contexts(read(found)):
+                if other != context:
+                    self._router.queue(found.head.namespace, found.head.name, other)
+            self._router.queue(found.head.namespace, found.head.name, "")
+        return failures, again
 
     # ── carrying out ────────────────────────────────────────────────────────────────────────────────
 
@@ -128,7 +136,7 @@ class K8ssandraClusterReconciler:
                 return [(chain.datacenter, error)]
             except (errors.KubeError, NameConflict) as error:
                 return [(chain.datacenter, error)]
-            self._tell(cluster, snapshot, action)
+            self._announcer.tell(cluster, snapshot, action)
         return []
 
     async def _check_owner(self, snapshot: Snapshot) -> None:
@@ -190,7 +198,7 @@ class K8ssandraClusterReconciler:
             result = plan(snapshot, now)  # what just failed, or was repaired, belongs into the status
         if snapshot.settling:
             return 0.0  # what is shown was true when written; soon there is something better to say than "unknown"
-        self._announce(snapshot, result.problems)
+        self._announcer.announce(snapshot, result.problems)
         if result.status is None:
             return 0.0
         return await self._status.write(snapshot.object, result.status, patient=not result.problems)
@@ -198,7 +206,7 @@ class K8ssandraClusterReconciler:
     def _report(self, snapshot: Snapshot, context: str, failures: list[tuple[str, Exception]]) -> None:
         """Remember what went wrong in a context; the control plane's item shows it."""
         problems = tuple(
-            problem for datacenter, error in failures if (problem := _problem(context, datacenter, error)) is not None
+            problem for datacenter, error in failures if (problem := problem_of(context, datacenter, error)) is not None
         )
         head = snapshot.object.head
         key = (head.uid, context)
@@ -232,78 +240,14 @@ class K8ssandraClusterReconciler:
         """The context is no more: what was found there says nothing of the cluster that may be called so next."""
         self._problems = {key: value for key, value in self._problems.items() if key[1] != context}
         self._absent.forget_context(context)
+        self._sources.forget_context(context)
 
     def _forget(self, uid: str) -> None:
         self._problems = {key: value for key, value in self._problems.items() if key[0] != uid}
         self._absent.forget(uid)
-        self._announced.pop(uid, None)
+        self._announcer.forget(uid)
         self._status.forget(uid)
-
-    # ── telling people ──────────────────────────────────────────────────────────────────────────────
-
-    def _announce(self, snapshot: Snapshot, problems: tuple[Problem, ...]) -> None:
-        """An event for every problem that is news."""
-        asked = snapshot.rendered.unsupported + snapshot.rendered.warnings
-        now = {(problem.reason, problem.message) for problem in problems} | {
-            ("NotSupported" if problem in snapshot.rendered.unsupported else "Ineffective", str(problem))
-            for problem in asked
-        }
-        before = self._announced.get(snapshot.object.head.uid, frozenset())
-        for reason, message in sorted(now - before):
-            self._recorder.record(_reference(snapshot), "Warning", reason, message)
-            _log.warning(
-                "K8ssandraCluster has a problem",
-                namespace=snapshot.cluster.namespace,
-                name=snapshot.cluster.name,
-                reason=reason,
-                message=message,
-            )
-        self._announced[snapshot.object.head.uid] = frozenset(now)
-
-    def _tell(self, cluster: Cluster, snapshot: Snapshot, action: Action) -> None:
-        verb = _PAST[type(action)]
-        target = action.object["metadata"] if isinstance(action, (Create, Apply)) else None
-        name = target["name"] if target is not None else _live(action).head.name
-        where = cluster.context or "control plane"
-        _log.info(
-            verb,
-            resource=str(action.resource),
-            object=name,
-            cluster=where,
-            namespace=snapshot.cluster.namespace,
-            name=snapshot.cluster.name,
-        )
-        if action.resource == CASSANDRA_DATACENTERS and isinstance(action, (Create, Apply, Delete)):
-            self._recorder.record(
-                _reference(snapshot),
-                "Normal",
-                f"Datacenter{verb.capitalize()}",
-                f"{verb} CassandraDatacenter {name} in {where}",
-            )
-
-
-_PAST: Final[dict[type, str]] = {
-    Create: "created",
-    Apply: "updated",
-    Replace: "replaced",
-    Merge: "patched",
-    Delete: "deleted",
-}
-
-
-def _outcome(failures: list[Exception], wait: float) -> Result:
-    """What comes after a pass with these failures: the one that may pass soonest counts.
-
-    ``wait``: seconds after which something is to be looked at again anyway, 0 for nothing.
-    """
-    passing = [error for error in failures if not isinstance(error, (*_PERMANENT, MustWait))]
-    if passing:
-        return Retry(passing[0])
-    if any(isinstance(error, MustWait) for error in failures):
-        return Again(REMOVAL_RECHECK)
-    if failures or wait:
-        return Again(wait or RECHECK)
-    return Done()
+        self._sources.forget(uid)
 
 
 def _owned(snapshot: Snapshot, obj: Object) -> bool:
@@ -333,53 +277,3 @@ def _removable(snapshot: Snapshot, obj: Object) -> bool:
 def _is_users(resource: Resource, obj: Object) -> bool:
     """Whether it is a user's own ConfigMap, labelled to be watched and not because it was made for a cluster."""
     return resource == CONFIG_MAPS and (obj.head.labels or {}).get(labels.CLEANED_UP_BY) != labels.CLUSTER_CONTROLLER
-
-
-def _problem(context: str, datacenter: str, error: Exception) -> Problem | None:
-    """What people are told of a failure; None for what passes by itself and is seen in the cluster's state."""
-    where = context or "the control plane"
-    match error:
-        case NameConflict():
-            return Problem("NameConflict", f"{where}: {error}", datacenter)
-        case MustWait(brief=True):
-            return None
-        case MustWait():
-            return Problem("RemovalWaits", f"nothing is removed in {where} now: {error}", datacenter)
-        case (
-            errors.Conflict()
-            | errors.TooManyRequests()
-            | errors.TransportError()
-            | errors.ClusterUnavailable()
-            | errors.WritesForbidden()
-        ):
-            return None
-        case errors.Forbidden():
-            return Problem("Forbidden", f"{where}: {error}; apply the roles of manifests/ there", datacenter)
-        case errors.NotFound():
-            return Problem("NotFound", f"{where}: {error}; does the namespace exist there?", datacenter)
-        case errors.ApiError():
-            return Problem("Rejected", f"{where}: the API server refused: {error}", datacenter)
-        case _:
-            return Problem("InternalError", f"{where}: {type(error).__name__}", datacenter)
-
-
-def _unreadable(found: Object, error: errors.Malformed) -> Status:
-    """The status of a K8ssandraCluster that went past its schema."""
-    message = f"this K8ssandraCluster cannot be read: {error}"
-    generation = found.head.generation
-    conditions = tuple(
-        Condition(type=kind, status="False", reason="InvalidSpec", message=message, observed_generation=generation)
-        for kind in ("Ready", "Progressing")
-    )
-    live: dict[str, Any] = found.decode(dict).get("status") or {}
-    return Status(conditions, live.get("datacenters") or {}, message, live.get("observedGeneration") or 0)
-
-
-def _live(action: Action) -> Object:
-    assert not isinstance(action, Create)
-    return action.live
-
-
-def _reference(snapshot: Snapshot) -> Reference:
-    head = snapshot.object.head
-    return Reference(K8SSANDRA_CLUSTERS.api_version, KIND, head.namespace, head.name, head.uid)

@@ -23,7 +23,7 @@ class DatacenterView(msgspec.Struct, frozen=True, kw_only=True):
     ``rendered`` is None when its specification is wrong: then it is only looked at. ``away`` is None when all is well;
     what the caches held before is in the other fields all the same. ``known``: the caches of that cluster have been
     filled once. ``seeds``: IP addresses of its seed pods. ``secrets_ready``: every Secret that its pods need is in its
-    namespace.
+    namespace. ``per_node``: the user's ConfigMap with the configuration of single nodes.
     """
 
     name: str
@@ -38,6 +38,7 @@ class DatacenterView(msgspec.Struct, frozen=True, kw_only=True):
     slices: tuple[Object, ...] = ()
     seeds: tuple[str, ...] = ()
     secrets_ready: bool = False
+    per_node: Object | None = None
 
     @property
     def place(self) -> str:

@@ -56,6 +56,7 @@ def plan_datacenter(
     step.problems += moves
     if view.rendered is None or not prepared or (moves and view.live is None):
         return step
+    step.actions += _watch_per_node(snapshot, view)
     for wanted in view.rendered.config_maps:
         step.actions += _keep(CONFIG_MAPS, wanted, view.config_maps)
     if view.live is None:
@@ -79,6 +80,18 @@ def addresses_of_others(snapshot: Snapshot, view: DatacenterView) -> list[str]:
     template = snapshot.cluster.spec.cassandra
     found += template.additional_seeds if template is not None else []
     return list(dict.fromkeys(found))
+
+
+def _watch_per_node(snapshot: Snapshot, view: DatacenterView) -> list[Action]:
+    """The labels by which changes of the user's own ConfigMap are seen; nothing else of it is touched."""
+    cluster, found = snapshot.cluster, view.per_node
+    if found is None:
+        return []
+    wanted = labels.owner(cluster.name, cluster.namespace)
+    have = found.head.labels or {}
+    if all(have.get(key) == value for key, value in wanted.items()):
+        return []
+    return [Merge(CONFIG_MAPS, {"metadata": {"labels": wanted}}, found)]
 
 
 def _plan_creation(

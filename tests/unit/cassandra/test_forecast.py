@@ -5,6 +5,8 @@ from typing import Any
 from controller.cassandra.forecast import HIDDEN, Forecast, forecast
 from controller.cassandra.observe import Renderings
 from controller.cassandra.snapshot import Away
+from controller.cassandra.sources import Sources
+from tests.unit.cassandra.caches import Fleet
 from tests.unit.cassandra.plan.worlds import World
 from tests.unit.cassandra.samples import datacenter
 
@@ -12,7 +14,7 @@ AWAY = Away("DatacenterUnreachable", "context kind-dc2 is not connected: connect
 
 
 def foreseen(world: World) -> Forecast:
-    return forecast(world.snapshot(), Renderings())
+    return forecast(world.snapshot(), Renderings(Sources(Fleet().pool)))
 
 
 def said(found: Forecast) -> list[str]:
@@ -24,7 +26,7 @@ def fields(found: Forecast, name: str) -> dict[str, tuple[Any, Any]]:
     return {field.path: (field.before, field.after) for field in change.fields}
 
 
-def test_of_a_new_cluster_every_object_is_foreseen_once_in_order() -> None:
+async def test_of_a_new_cluster_every_object_is_foreseen_once_in_order() -> None:
     found = foreseen(World())
     assert said(found) == [
         "- create Secret demo-superuser",
@@ -40,12 +42,12 @@ def test_of_a_new_cluster_every_object_is_foreseen_once_in_order() -> None:
     assert found.problems == ()
 
 
-def test_of_a_converged_cluster_nothing_is_foreseen() -> None:
+async def test_of_a_converged_cluster_nothing_is_foreseen() -> None:
     found = foreseen(World().converged())
     assert (said(found), found.waits, found.problems) == ([], (), ())
 
 
-def test_a_change_shows_its_fields_in_every_datacenter_though_one_waits_for_the_other() -> None:
+async def test_a_change_shows_its_fields_in_every_datacenter_though_one_waits_for_the_other() -> None:
     world = World().converged()
     world.change(lambda cassandra: cassandra.update(serverVersion="4.1.4"))
     found = foreseen(world)
@@ -55,13 +57,13 @@ def test_a_change_shows_its_fields_in_every_datacenter_though_one_waits_for_the_
     assert [(wait.datacenter, wait.reason) for wait in found.waits] == [("dc2", "WaitingForDatacenter")]
 
 
-def test_a_field_that_goes_is_shown_as_gone() -> None:
+async def test_a_field_that_goes_is_shown_as_gone() -> None:
     world = World(config={"cassandraYaml": {"concurrent_reads": 8}}).converged()
     world.change(lambda cassandra: cassandra.pop("config"))
     assert fields(foreseen(world), "dc1")["spec.config.cassandra-yaml.concurrent_reads"] == (8, None)
 
 
-def test_a_cluster_that_is_away_stays_as_it_is_and_is_a_problem() -> None:
+async def test_a_cluster_that_is_away_stays_as_it_is_and_is_a_problem() -> None:
     world = World()
     world.away["kind-dc2"] = AWAY
     found = foreseen(world)
@@ -70,14 +72,14 @@ def test_a_cluster_that_is_away_stays_as_it_is_and_is_a_problem() -> None:
     assert [problem.reason for problem in found.problems] == ["DatacenterUnreachable"]
 
 
-def test_what_is_wrong_is_a_problem_and_changes_nothing() -> None:
+async def test_what_is_wrong_is_a_problem_and_changes_nothing() -> None:
     world = World().converged()
     world.change(lambda cassandra: cassandra.update(serverVersion="five"))
     found = foreseen(world)
     assert (said(found), bool(found.problems)) == ([], True)
 
 
-def test_passwords_are_never_shown() -> None:
+async def test_passwords_are_never_shown() -> None:
     world = World().converged()
     options = {"enabled": False, "keystore_password": "so-secret"}
     world.change(lambda cassandra: cassandra.update(config={"cassandraYaml": {"client_encryption_options": options}}))
@@ -86,13 +88,13 @@ def test_passwords_are_never_shown() -> None:
     assert HIDDEN in repr(found)
 
 
-def test_drift_that_may_not_be_repaired_is_not_foreseen_as_a_change() -> None:
+async def test_drift_that_may_not_be_repaired_is_not_foreseen_as_a_change() -> None:
     world = World().converged()
     world.live["kind-dc1", "dc1"]["spec"]["size"] = 7
     assert said(foreseen(world)) == []
 
 
-def test_a_new_datacenter_changes_what_the_others_know_of_seeds() -> None:
+async def test_a_new_datacenter_changes_what_the_others_know_of_seeds() -> None:
     world = World().converged()
     world.change(lambda cassandra: cassandra["datacenters"].append(datacenter("dc3")))
     found = said(foreseen(world))
@@ -101,7 +103,7 @@ def test_a_new_datacenter_changes_what_the_others_know_of_seeds() -> None:
     assert "192.0.2.1" not in repr(foreseen(world))
 
 
-def test_a_deletion_shows_what_would_go_first() -> None:
+async def test_a_deletion_shows_what_would_go_first() -> None:
     world = World().converged()
     world.metadata["deletionTimestamp"] = "2026-11-23T00:00:00Z"
     assert {line for line in said(foreseen(world)) if "delete" in line} >= {
@@ -110,7 +112,7 @@ def test_a_deletion_shows_what_would_go_first() -> None:
     }
 
 
-def test_what_others_put_on_an_object_is_not_foreseen_to_go() -> None:
+async def test_what_others_put_on_an_object_is_not_foreseen_to_go() -> None:
     world = World().converged()
     world.live["kind-dc1", "dc1"]["metadata"]["finalizers"].append("finalizer.cassandra.datastax.com")
     world.change(lambda cassandra: cassandra.update(serverVersion="4.1.4"))

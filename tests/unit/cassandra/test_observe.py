@@ -9,6 +9,7 @@ from controller.cassandra import labels
 from controller.cassandra.observe import Renderings, contexts, observe, read
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.cassandra.snapshot import DatacenterView, Snapshot
+from controller.cassandra.sources import Sources
 from controller.kube.errors import Malformed
 from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, PODS, SECRETS
 from controller.replication.types import REPLICATED_FROM
@@ -24,7 +25,9 @@ def fleet() -> Fleet:
 
 
 def seen(given: Fleet, found: dict[str, Any] | None = None) -> Snapshot:
-    return observe(given.pool, stored(found or manifest(datacenter("dc1"), datacenter("dc2"))), Renderings(), ())
+    return observe(
+        given.pool, stored(found or manifest(datacenter("dc1"), datacenter("dc2"))), Renderings(Sources(given.pool)), ()
+    )
 
 
 def dc1(given: Fleet, found: dict[str, Any] | None = None) -> DatacenterView:
@@ -252,7 +255,7 @@ async def test_one_that_is_being_deleted_is_read_whatever_it_says(spec: Any) -> 
 
 
 async def test_a_rendering_is_made_once_for_a_specification() -> None:
-    renderings = Renderings()
+    renderings = Renderings(Sources(fleet().pool))
     first = renderings.get(typed(manifest()))
     again = manifest()
     again["status"] = {"observedGeneration": 1}
@@ -260,13 +263,13 @@ async def test_a_rendering_is_made_once_for_a_specification() -> None:
 
 
 async def test_a_generation_that_comes_again_with_another_specification_is_rendered_anew() -> None:
-    renderings = Renderings()
+    renderings = Renderings(Sources(fleet().pool))
     first = renderings.get(typed(manifest()))
     assert renderings.get(typed(manifest(datacenter(size=6)))) != first
 
 
 async def test_the_annotation_decides_what_is_rendered() -> None:
-    renderings, found = Renderings(), manifest()
+    renderings, found = Renderings(Sources(fleet().pool)), manifest()
     first = renderings.get(typed(found))
     found["metadata"]["annotations"] = {labels.INITIAL_SYSTEM_REPLICATION: '{"dc1":1}'}
     assert b"dc1:1" in msgspec.json.encode(renderings.get(typed(found)).datacenters[0].object)

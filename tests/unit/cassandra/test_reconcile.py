@@ -281,7 +281,7 @@ async def test_deletion_leaves_nothing_and_forgets_everything() -> None:
         assert await one.names(REPLICATED_SECRETS) == []
         assert one.controller is not None
         assert not vars(one.controller._clusters)["_absent"]
-        assert vars(one.controller._clusters)["_announced"] == {}
+        assert one.controller._clusters._announcer._announced == {}
 
 
 async def test_a_live_read_comes_before_every_deletion_of_a_datacenter() -> None:

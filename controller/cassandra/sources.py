@@ -1,0 +1,161 @@
+"""Secrets and ConfigMaps of users that rendering needs: read where they are, each by the passes of its own cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from controller.cassandra import facts, labels
+from controller.cassandra.problems import FieldProblem
+from controller.cassandra.render import Facts, needed_passwords
+from controller.cassandra.system_replication import parse_replication
+from controller.cassandra.types import K8ssandraCluster
+from controller.fleet.cluster import Cluster
+from controller.fleet.pool import Pool
+from controller.kube import errors
+from controller.kube.objects import Object
+from controller.kube.resources import CONFIG_MAPS, SECRETS, Resource
+
+READ_AGAIN: Final = 300.0  # s between two reads of what no watch tells of: it is the user's, and not labelled as ours
+LOOK_AGAIN: Final = 30.0  # s until something that was not there is looked for again
+
+
+class Place(NamedTuple):
+    """Where an object is."""
+
+    resource: Resource
+    context: str
+    namespace: str
+    name: str
+
+
+class _Reading(msgspec.Struct, frozen=True):
+    """What was read. ``content``: of a Secret only the keys that are needed; None when there was no object."""
+
+    content: dict[str, Any] | None
+    found: Object | None  # of ConfigMaps
+    version: tuple[str, str]
+    at: float  # loop time
+
+    def __repr__(self) -> str:
+        return f"_Reading({self.version}, {'there' if self.content is not None else 'absent'})"
+
+
+class Sources:
+    """What is known of them, by K8ssandraCluster. What cannot be read again stays as it was read last."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._readings: dict[str, dict[Place, _Reading]] = {}  # by UID
+        self._revisions: dict[str, int] = {}
+
+    def revision(self, uid: str) -> int:
+        """Another number whenever ``facts`` may say something else."""
+        return self._revisions.get(uid, 0)
+
+    def facts(self, cluster: K8ssandraCluster) -> tuple[Facts, list[FieldProblem]]:
+        """What is known now, and what is wrong with it."""
+        annotation = cluster.metadata.annotations.get(labels.INITIAL_SYSTEM_REPLICATION, "")
+        readings = self._readings.get(cluster.metadata.uid, {})
+
+        def find(resource: Resource) -> facts.Find:
+            def found(context: str, namespace: str, name: str) -> facts.Manifest | None:
+                reading = readings.get(Place(resource, context, namespace, name))
+                return None if reading is None else reading.content
+
+            return found
+
+        replication = parse_replication(annotation) if annotation else None
+        return facts.gather(cluster, find(SECRETS), find(CONFIG_MAPS), replication=replication)
+
+    def config_map(self, cluster: K8ssandraCluster, context: str, namespace: str, name: str) -> Object | None:
+        """A ConfigMap as it was read last."""
+        reading = self._readings.get(cluster.metadata.uid, {}).get(Place(CONFIG_MAPS, context, namespace, name))
+        return None if reading is None else reading.found
+
+    async def refresh(self, cluster: K8ssandraCluster, context: str) -> tuple[bool, float]:
+        """Read what is new in one context: whether that changes anything, and the seconds until it is due again.
+
+        0 seconds: a watch tells. Raises what the client raises; what was read before that counts.
+        """
+        member, uid = self._pool.get(context), cluster.metadata.uid
+        needed = {place: keys for place, keys in _needed(cluster).items() if place.context == context}
+        if member is None or not needed:
+            return False, 0.0
+        readings = self._readings.setdefault(uid, {})
+        changed, due = False, 0.0
+        try:
+            for place, keys in needed.items():
+                before = readings.get(place)
+                if before is None or _outdated(member, place, before):
+                    now = readings[place] = await _read(member, place, keys)
+                    changed |= before is None or before.content != now.content or before.found != now.found
+                if _cached(member, place) is None:
+                    wait = READ_AGAIN if readings[place].content is not None else LOOK_AGAIN
+                    due = min(due or wait, wait)
+        finally:
+            if changed:
+                self._revisions[uid] = self.revision(uid) + 1
+        return changed, due
+
+    def forget(self, uid: str) -> None:
+        """The K8ssandraCluster is gone."""
+        self._readings.pop(uid, None)
+        self._revisions.pop(uid, None)
+
+    def forget_context(self, context: str) -> None:
+        """The context is no more: another cluster may be called so next."""
+        for uid, readings in self._readings.items():
+            for place in [place for place in readings if place.context == context]:
+                del readings[place]
+                self._revisions[uid] = self.revision(uid) + 1
+
+
+def _needed(cluster: K8ssandraCluster) -> dict[Place, frozenset[str]]:
+    """The objects, with the keys that are needed of each; () for all."""
+    found: dict[Place, frozenset[str]] = {}
+    for source in needed_passwords(cluster):
+        place = Place(SECRETS, source.context, source.namespace, source.secret)
+        found[place] = found.get(place, frozenset()) | {source.key}
+    return {**found, **dict.fromkeys(_per_node(cluster), frozenset())}
+
+
+def _per_node(cluster: K8ssandraCluster) -> Iterator[Place]:
+    cassandra = cluster.spec.cassandra
+    for datacenter in cassandra.datacenters if cassandra is not None else ():
+        reference = datacenter.per_node_config_map_ref
+        if reference is not None and reference.name:
+            namespace = datacenter.metadata.namespace or cluster.namespace
+            yield Place(CONFIG_MAPS, datacenter.k8s_context, namespace, reference.name)
+
+
+def _cached(member: Cluster, place: Place) -> Object | None:
+    cache = member.cache
+    if place.resource not in cache.stores or not cache.covers(place.namespace):
+        return None
+    return cache.get(place.resource, place.namespace, place.name)
+
+
+def _outdated(member: Cluster, place: Place, reading: _Reading) -> bool:
+    live = _cached(member, place)
+    if live is not None:
+        return (live.head.uid, live.head.resource_version) != reading.version
+    wait = READ_AGAIN if reading.content is not None else LOOK_AGAIN
+    return asyncio.get_running_loop().time() - reading.at >= wait
+
+
+async def _read(member: Cluster, place: Place, keys: frozenset[str]) -> _Reading:
+    now = asyncio.get_running_loop().time()
+    try:
+        found = await member.client.get(place.resource, place.namespace, place.name)
+    except errors.NotFound:
+        return _Reading(None, None, ("", ""), now)
+    version = (found.head.uid, found.head.resource_version)
+    whole = found.decode(dict)
+    if place.resource == SECRETS:
+        data = whole.get("data") or {}
+        return _Reading({"data": {key: data[key] for key in sorted(keys) if key in data}}, None, version, now)
+    return _Reading({key: whole.get(key) or {} for key in ("data", "binaryData")}, found, version, now)
