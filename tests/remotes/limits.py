@@ -52,14 +52,14 @@ async def _rate(world: Fleet, slow: str, other: str, count: int) -> list[Figure]
     group = f"{count} new K8ssandraClusters in a cluster with client-qps {QPS} and client-burst {BURST}"
     return [
         at_most(
-            group, "G19 requests above rate and burst, in any span", (_excess(limited),), 1, "", f"of {len(limited)}"
+            group, "G19 requests above rate and burst, in any span", (excess(limited),), 1, "", f"of {len(limited)}"
         ),
         at_most(group, "all of them are Ready after", (slowly,), None),
         at_most(group, "one in another cluster is Ready after", (beside,), None),
     ]
 
 
-def _excess(requests: Sequence[Asked]) -> float:
+def excess(requests: Sequence[Asked]) -> float:
     """How many requests there were more than a bucket lets through, in the worst span of time."""
     times = [each.at for each in requests]
     return max(

@@ -53,7 +53,8 @@ class Outage(msgspec.Struct, kw_only=True):
     last: float
     attempts: float  # connections a second while it was dead, by the count of the proxy; 0 when it cannot count
     counted: float  # the same by the controller's metrics
-    lines: float  # of the log a minute about it, beyond one for each change of state
+    lines: int  # of the log about it while it was dead and known to be
+    seconds: float  # for which that was
 
 
 class Watched(msgspec.Struct):
@@ -151,7 +152,8 @@ async def _outage(
         last=max(written),
         attempts=attempts,
         counted=tried,
-        lines=lines * 60 / seconds,
+        lines=lines,
+        seconds=seconds,
     )
 
 
@@ -225,6 +227,12 @@ def _figures(found: Sequence[Outage], blips: Sequence[tuple[str, int, float]], f
             1,
             "/s",
         ),
-        at_most(GROUP, "G10 log lines a minute about a dead cluster", (each.lines for each in found), None, "/min"),
+        at_most(
+            GROUP,
+            "G10 log lines a minute about a dead cluster",
+            [60 * sum(each.lines for each in found) / sum(each.seconds for each in found)],
+            1,
+            "/min",
+        ),
     ]
     return figures
