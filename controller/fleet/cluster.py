@@ -160,7 +160,8 @@ class Cluster:
         """
         before = self._state
         now = asyncio.get_running_loop().time()
-        state = msgspec.structs.replace(state, since=before.since if state.phase is before.phase else now)
+        same = state.phase is before.phase or (state.usable and before.usable)  # a suspicion ends nothing
+        state = msgspec.structs.replace(state, since=before.since if same else now)
         if state == before:
             return
         self._state = state

@@ -65,7 +65,8 @@ class ClusterState(msgspec.Struct, frozen=True):
     """A snapshot.
 
     ``usable``: requests may be sent there. ``message``: a sentence that names cause and way out. ``phase``: what
-    ``usable`` and ``reason`` imply unless given. ``since``: loop time at which the phase began, set by ``Cluster``.
+    ``usable`` and ``reason`` imply unless given. ``since``: loop time at which the phase began, set by ``Cluster``; of
+    a cluster that was under suspicion meanwhile, at which it became usable.
     ``cluster_uid``: the UID of the cluster's namespace kube-system, "" while not known. ``note``: what is worth
     saying of a cluster that is usable nevertheless.
     """
@@ -119,4 +120,4 @@ def of_error(error: errors.KubeError) -> ClusterState:
         case errors.AddressNotAllowed():
             return ClusterState(False, Reason.INSECURE_KUBECONFIG, str(error))
         case _:
-            return ClusterState(False, Reason.UNREACHABLE, str(error))
+            return ClusterState(False, Reason.UNREACHABLE, f"{type(error).__name__}: {error}")

@@ -150,7 +150,11 @@ async def test_since_is_when_the_phase_began(cluster: Cluster) -> None:
     cluster.update(msgspec.structs.replace(AWAY, message="no route"))
     assert (cluster.state.since, cluster.state.message) == (begun, "no route")
     cluster.update(READY)
-    assert cluster.state.since == loop.time()
+    begun = loop.time()
+    for state in (SUSPECT, READY):
+        await asyncio.sleep(5.0)
+        cluster.update(state)
+        assert cluster.state.since == begun  # nothing has begun or ended
 
 
 async def test_a_repeated_state_is_no_news(cluster: Cluster) -> None:
