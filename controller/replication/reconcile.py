@@ -81,9 +81,9 @@ class ReplicatedSecretReconciler:
     def revisit(self, cluster: Cluster) -> None:
         """The cluster came or went: look again at what concerns it."""
         for replicated in self._all():
-            found = self._contexts(replicated)
-            if cluster.context in found:
-                self._queue(replicated, {"", *found})
+            # Looking for copies in every cluster is left to those that this one concerns: all of them come at start.
+            if self._concerned(replicated, cluster):
+                self._queue(replicated, {"", *self._contexts(replicated)})
 
     def queue_all(self) -> None:
         """Have every ReplicatedSecret looked at in every context of its."""
@@ -106,6 +106,14 @@ class ReplicatedSecretReconciler:
         if replicated is None or typed is None:
             return set()
         return {*contexts(typed), *self._strays(replicated)}
+
+    def _concerned(self, replicated: Object, cluster: Cluster) -> bool:
+        """Whether a cluster is among ``_contexts``."""
+        typed = _decode(replicated)
+        if typed is None:
+            return False
+        value = copies.mark(replicated.head.namespace, replicated.head.name)
+        return cluster.context in contexts(typed) or bool(cluster.cache.by_index(SECRETS, BY_MARK, value))
 
     def _strays(self, replicated: Object) -> set[str]:
         value = copies.mark(replicated.head.namespace, replicated.head.name)
