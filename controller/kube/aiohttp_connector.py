@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from asyncio.trsock import TransportSocket
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
 from controller.kube import tls_buffers
@@ -34,21 +31,18 @@ class Connector(aiohttp.TCPConnector):
     """
 
     def __init__(self, check: Callable[[str], None], **options: Any) -> None:
+        self._sockets: WeakSet[socket.socket] = WeakSet()
+
+        def make(addr_info: aiohttp.AddrInfoType) -> socket.socket:
+            made = _socket(check, addr_info)
+            self._sockets.add(made)
+            return made
+
         super().__init__(
             use_dns_cache=False,  # the resolver keeps the last good address itself
-            socket_factory=partial(_socket, check),
+            socket_factory=make,
             **options,
         )
-        self._sockets: WeakKeyDictionary[asyncio.Transport, TransportSocket] = WeakKeyDictionary()
-
-    async def connect(
-        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
-    ) -> Connection:
-        connection = await super().connect(req, traces, timeout)
-        if (transport := connection.transport) is not None and transport not in self._sockets:
-            self._sockets[transport] = transport.get_extra_info("socket")
-            tls_buffers.share(transport)
-        return connection
 
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
@@ -56,11 +50,14 @@ class Connector(aiohttp.TCPConnector):
         # ``sock_connect`` is for one address, and aiohttp begins again with the next one: a name with four addresses
         # in a black hole would take four times as long.
         async with asyncio.timeout(RESOLVE_DEADLINE + CONNECT_DEADLINE):
-            return await super()._create_connection(req, traces, timeout)
+            made = await super()._create_connection(req, traces, timeout)
+        if made.transport is not None:
+            tls_buffers.share(made.transport)
+        return made
 
     async def abort(self) -> None:
         """Break every connection that is left, and see the sockets closed."""
-        left = [sock for sock in self._sockets.values() if sock.fileno() != -1]
+        left = [sock for sock in self._sockets if sock.fileno() != -1]
         for sock in left:
             # Not ``transport.abort()``: that does nothing for a TLS transport that was closed twice.
             with suppress(OSError):

@@ -799,6 +799,34 @@ async def test_a_request_that_was_cancelled_leaves_no_socket_after_close() -> No
         assert sockets() - before <= 1
 
 
+@pytest.mark.parametrize("who", ["nobody", "the caller"])
+@pytest.mark.parametrize("backlog", [100, 0], ids=["in the handshake", "before it"])
+async def test_a_connection_in_the_making_leaves_no_socket_after_close(who: str, backlog: int) -> None:
+    """Closed while the server is silent (in TLS, or with a full queue already in TCP); cancelled before or not."""
+    with socket.socket() as mute, ExitStack() as crowd:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen(backlog)
+        for _ in range(0 if backlog else 3):
+            waiting = crowd.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(mute.getsockname())
+        before = sockets()
+        transport = AiohttpTransport(StaticCredentials(_access_at(mute)))
+        calls = [asyncio.ensure_future(transport.request(GET)) for _ in range(3)]
+        calls += [asyncio.ensure_future(transport.stream(GET, silence=90)) for _ in range(3)]  # type: ignore[arg-type]
+        while sockets() - before < 6:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
+        if who == "the caller":
+            for call in calls:
+                call.cancel()
+        await transport.close()
+        assert sockets() - before == 0
+        outcomes = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 1.0)
+        expected = errors.ConnectionLost if who == "nobody" else asyncio.CancelledError
+        assert {type(outcome) for outcome in outcomes} == {expected}
+
+
 def sockets() -> int:
     """Sockets that this process has open; the server's end of a connection is one of them."""
     found = 0
