@@ -22,7 +22,7 @@ TokenAt: TypeAlias = "Callable[[Path, str], str]"  # the token as which the serv
 
 KEEPALIVE: Final = 30.0  # s after which the kernel gives up a connection over which nothing arrives
 NEVER: Final = 1e9  # s
-TICK: Final = 1e-5  # s; virtual time is in whole microseconds
+TICK: Final = 1e-6  # s; a timer may be a rounding error early
 REMEMBERED: Final = 20  # lines of a stream
 IDLE: Final = 15.0  # s for which a connection of the pool is kept without use
 LINE_CAP: Final = 8 * 2**20  # bytes of one line, as over sockets

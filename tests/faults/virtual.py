@@ -4,24 +4,62 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import heapq
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any, Final, TypeVar
-
-from looptime import LoopTimeEventLoop
 
 T = TypeVar("T")
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-class VirtualLoop(LoopTimeEventLoop, asyncio.SelectorEventLoop):
-    """Nothing here waits for sockets or threads, so no turn is spent on looking for them."""
+class _Timer(asyncio.TimerHandle):
+    """Of several that are due at one moment the one that was set first is first.
+
+    asyncio's own come in the order that its heap happens to have, which any other timer may change.
+    """
+
+    __slots__ = ("number",)
+
+    def __lt__(self, other: asyncio.TimerHandle) -> bool:
+        assert isinstance(other, _Timer)
+        return (self.when(), self.number) < (other.when(), other.number)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """Nothing here waits for sockets or threads: when nothing is ready, the time is that of the next timer.
+
+    Exactly that: looptime counts in steps of a microsecond, whose rounding depends on who else has timers.
+    """
 
     def __init__(self) -> None:
-        super().__init__(noop_cycles=0)
+        super().__init__()
+        self._now = 0.0
+        self._numbers = count()
+        self._poll = self._selector.select
+        self._selector.select = self._advance
         self.complaints: list[dict[str, Any]] = []
         self.set_exception_handler(lambda _, context: self.complaints.append(context))
+
+    def time(self) -> float:
+        return self._now
+
+    def _advance(self, timeout: float | None = None) -> list[Any]:
+        if timeout is None:
+            raise RuntimeError("nothing will ever happen any more")
+        if timeout > 0:
+            self._now = max(self._now, self._scheduled[0].when())
+            return []
+        return self._poll(0)
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+        timer = _Timer(when, callback, args, self, context)
+        timer.number = next(self._numbers)
+        heapq.heappush(self._scheduled, timer)
+        timer._scheduled = True
+        return timer
 
 
 class LoopClock:

@@ -88,9 +88,12 @@ def _data_accounts() -> list[Json]:
 
 
 class World:
-    """``contexts`` name the data planes; the control plane is "". Everything random comes from ``seed``."""
+    """``contexts`` name the data planes; the control plane is "". Everything random comes from ``seed``.
 
-    def __init__(self, contexts: Sequence[str], *, seed: int = 1) -> None:
+    ``light``: data planes without roles, where the account may do everything; for very many of them.
+    """
+
+    def __init__(self, contexts: Sequence[str], *, seed: int = 1, light: bool = False) -> None:
         self.clock: Final = LoopClock()
         self.seen: list[Seen] = []
         self.shown: list[Shown] = []
@@ -100,6 +103,7 @@ class World:
         self.urls: dict[str, str] = {"": CONTROL}
         self.controller: Controller | None = None
         self._seed = seed
+        self._light = light
         self._own_tokens: dict[ApiServer, str] = {}
         self._group: asyncio.TaskGroup | None = None
         self._controller_task: asyncio.Task[None] | None = None
@@ -129,7 +133,8 @@ class World:
     def make_server(self, context: str, *, name: str = "", like: str = "") -> ApiServer:
         """A server as a data plane has it. ``like``: with the CA of that context's."""
         server = self._server(name or context, like or context)
-        for manifest in (*_data_crds(), *_data_accounts()):
+        accounts = [manifest for manifest in _data_accounts() if not (self._light and "Role" in manifest["kind"])]
+        for manifest in (*_data_crds(), *accounts):
             server.apply_manifest(manifest)
         server.settle()
         secret = server.core.storage.collection(SECRETS.name).get(f"{NAMESPACE}/{ACCOUNT}-token")
@@ -143,7 +148,7 @@ class World:
             rng=Random(f"{self._seed}/{name}"),
             name=name or "control plane",
             authority=authority(authority_of),
-            rbac=True,
+            rbac=not self._light,
         )
         server.apply_manifest({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         return server
@@ -258,6 +263,10 @@ class World:
             if last is None or last[1:] != new[1:]:
                 self.shown.append(new)
 
+    def shown_of(self, name: str) -> list[Shown]:
+        """Everything that a ClientConfig's condition has said."""
+        return [shown for shown in self.shown if shown.name == name]
+
     def condition(self, name: str, kind: str = "Ready", resource: Any = CLIENT_CONFIGS) -> Json:
         found = self.get(resource, name) or {}
         return dict(find((found.get("status") or {}).get("conditions"), kind))
@@ -313,10 +322,10 @@ def k8ssandra_cluster(name: str, sizes: dict[str, int]) -> Json:
 
 @asynccontextmanager
 async def world(
-    contexts: Sequence[str], *, seed: int = 1, operated: Sequence[str] | None = None
+    contexts: Sequence[str], *, seed: int = 1, operated: Sequence[str] | None = None, light: bool = False
 ) -> AsyncIterator[World]:
     """A world with a cass-operator in each data plane (or those of ``operated``); nothing runs on after it."""
-    one = World(contexts, seed=seed)
+    one = World(contexts, seed=seed, light=light)
     clients = []
     tasks = []
     with structlog.testing.capture_logs() as logs:
