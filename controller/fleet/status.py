@@ -10,7 +10,7 @@ import structlog
 
 from controller.engine.clock import Clock, rfc3339, wall
 from controller.engine.events import EventRecorder, Reference
-from controller.engine.worker import Again, Done, Item, Result
+from controller.engine.worker import Again, Done, Item, Rejected, Result
 from controller.fleet import expiry
 from controller.fleet.actions import Merge, ObserveAgain, perform
 from controller.fleet.cluster import Cluster
@@ -113,7 +113,10 @@ class ClientConfigStatus:
             return Done()  # nothing is known yet, and soon will be
         said, waits = self._say(config, state)
         if self._has_status:
-            await self._write(config, state, said)
+            try:
+                await self._write(config, state, said)
+            except errors.Invalid as error:  # of the rest of the object: its definition was made stricter later
+                return Rejected(error)
         return Again(min(waits)) if waits else Done()
 
     # ── what is said ────────────────────────────────────────────────────────────────────────────────
@@ -168,7 +171,10 @@ class ClientConfigStatus:
         if before is not None and (passing or (before.reason, before.message) == (said.reason, said.message)):
             return
         key = (config.head.namespace, config.head.name)
-        _log.info("ClientConfig changed state", **_fields(*key), reason=said.reason, message=said.message)
+        member = self._member(config)
+        told = member is not None and member.cluster is not None and member.cluster.state.reason is said.reason
+        log = _log.debug if told else _log.info  # its connection has logged that already
+        log("ClientConfig changed state", **_fields(*key), reason=said.reason, message=said.message)
         if before is None and _shows(config, said.reason):
             return  # said before the last restart
         kind = "Normal" if said.reason is Reason.CONNECTED else "Warning"
@@ -304,7 +310,10 @@ def _failures(member: Member | None) -> int:
 
 
 def _shows(config: Object, reason: Reason) -> bool:
-    typed = config.decode(ClientConfig)
+    try:
+        typed = config.decode(ClientConfig)
+    except errors.Malformed:  # which its state says
+        return False
     return any(entry.type == READY and entry.reason == reason for entry in typed.status.conditions)
 
 

@@ -46,7 +46,7 @@ class Kubeconfig(NamedTuple):
     """One input. ``field`` and ``says`` are parts of the message that is expected.
 
     ``PORT``, ``MARKER``, ``FIFO`` and ``SPARSE`` in the content stand for the traps of a test, ``GOOD`` for the
-    address of a server that is well.
+    address of a server that is well, and ``LOUD`` for the same in capitals.
     """
 
     id: str
@@ -224,7 +224,7 @@ SHAPES: Final = [
     Kubeconfig("K19-encoded", "a path does not climb in disguise", good(cluster={"server": "GOOD/%2e%2e/c"}), INSECURE,
                SERVER, "dot segments"),
     Kubeconfig("K20-slash", "a slash at the end is dropped", good(cluster={"server": "GOOD/"}), CONNECTED),
-    Kubeconfig("K20-case", "a scheme may be in capitals", text_of(b"GOOD", b"HTTPS://10.1.0.2:6443"), CONNECTED),
+    Kubeconfig("K20-case", "a scheme may be in capitals", text_of(b"GOOD", b"LOUD"), CONNECTED),
     Kubeconfig("K20-ipv6", "an IPv6 address needs brackets", good(cluster={"server": "https://::1"}), MALFORMED, SERVER,
                "host"),
     Kubeconfig("K20-zero", "there is no port 0", good(cluster={"server": "https://10.1.0.2:0"}), MALFORMED, SERVER,

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from tests.hardening import traps
 from tests.hardening.kubeconfigs import CONNECTED, HOSTILE, SHAPES, Kubeconfig
-from tests.hardening.stand import NAMESPACE, STEADY, SUBJECT, Stand, stand
+from tests.hardening.stand import NAMESPACE, STEADY, SUBJECT, Stand, data_plane, stand
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -19,7 +19,6 @@ TABLE = {row.id: row for row in (*SHAPES, *HOSTILE)}
 REFUSED = [name for name, row in TABLE.items() if row.reason != CONNECTED]
 TAKEN = [name for name, row in TABLE.items() if row.reason == CONNECTED]
 GOOD = "https://10.1.0.2:6443"  # of the subject
-PREFIXED = f"{GOOD}/k8s/clusters/c-1"
 
 
 class Scene:
@@ -60,14 +59,18 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
             "SPARSE": str(folder / "sparse"),
             "GOOD": GOOD,
         }
-        one.servers[PREFIXED] = one.servers[GOOD]
         one.names |= {
             "localhost": lambda: "127.0.0.1",
             "inward.example": lambda: "127.0.0.1",
             "metadata.example": lambda: "169.254.169.254",
         }
-        for row in TABLE.values():
-            await one.put_secret(row.id.lower(), row.content(row.id.lower(), places))
+        for number, row in enumerate(TABLE.values()):
+            # Of those that are taken each has a cluster of its own: two names of one cluster would be refused.
+            server = f"https://10.3.0.{number}:6443"
+            if row.reason == CONNECTED:
+                one.servers[server] = one.servers[f"{server}/k8s/clusters/c-1"] = data_plane(row.id)
+            here = {**places, "GOOD": server, "LOUD": server.replace("https", "HTTPS")}
+            await one.put_secret(row.id.lower(), row.content(row.id.lower(), here))
             await one.put_config(row.id.lower())
         with traps.armed() as deeds:
             await one.begin()
