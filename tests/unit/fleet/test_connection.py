@@ -99,7 +99,7 @@ async def test_an_unreachable_server_is_named_and_found_again(fleet: Fleet) -> N
     await fleet.put_secret(fleet.kubeconfig("https://10.0.0.3:6443"))
     found = Connected(fleet)
     await found.until(Reason.UNREACHABLE)
-    assert found.message == f"{WHO}: https://10.0.0.3:6443: connection refused"
+    assert found.message == f"{WHO}: ConnectFailed: https://10.0.0.3:6443: connection refused"
     fleet.servers["https://10.0.0.3:6443"] = fleet.servers[FIRST]
     fleet.links["https://10.0.0.3:6443"] = fleet.links[FIRST]
     fleet.servers[FIRST].accounts.admin_token = "abc"
