@@ -282,5 +282,7 @@ def _warnings(proven: Proven, token: AccountToken) -> list[str]:
             f"https://<cluster>-control-plane:6443."
         )
     if token.expires:
-        warnings.append(f"The token ends at {token.expires}, and nobody renews it: run register again before.")
+        warnings.append(
+            f"The token ends at {token.expires}, and only a controller with --renew-tokens renews it: else run register again before."
+        )
     return warnings
