@@ -115,7 +115,7 @@ def of_error(error: errors.KubeError) -> ClusterState:
             return ClusterState(
                 False,
                 Reason.FORBIDDEN,
-                f"the credentials are good but may not do this: {error}; apply the data-plane role",
+                f"the credentials are good but may not do this: {error}; apply manifests/data-plane there",
             )
         case errors.AddressNotAllowed():
             return ClusterState(False, Reason.INSECURE_KUBECONFIG, str(error))

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from controller.cassandra import labels
 from controller.cassandra.resources import K8SSANDRA_CLUSTERS
+from controller.fleet.identity import ANNOTATION
+from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, SECRETS, Resource
 from controller.replication.types import REPLICATED_SECRETS
 from tests import manifests
@@ -54,6 +56,7 @@ async def test_every_right_to_change_something_is_used(one: Rig) -> None:
     await spoil(one, CONFIG_MAPS, {"data": None}, await ours(one, CONFIG_MAPS), FIRST)
     await spoil(one, ENDPOINT_SLICES, {"endpoints": []}, await ours(one, ENDPOINT_SLICES), FIRST)
     await replicate_for_a_while(one)
+    await unpin(one)
     await delete(one, K8SSANDRA_CLUSTERS, "demo")
     here = one.namespace
     control = rights(manifests.control_plane(here), "k8ssandra-controller")
@@ -81,6 +84,23 @@ async def content(one: Rig, resource: Resource, name: str, context: str) -> list
 async def ours(one: Rig, resource: Resource) -> str:
     (found, *_) = await one.client(FIRST).list_all(resource, one.namespace, label_selector=labels.CLUSTER_NAME)
     return found.head.name
+
+
+async def unpin(one: Rig) -> None:
+    """Remove the pin of a cluster, and wait until it is written again."""
+
+    async def pin() -> str:
+        found = await one.get(CLIENT_CONFIGS, FIRST) or {}
+        return str(found["metadata"].get("annotations", {}).get(ANNOTATION, ""))
+
+    before = await pin()
+    patch = {"metadata": {"annotations": {ANNOTATION: None}}}
+    await one.client().patch(CLIENT_CONFIGS, one.namespace, FIRST, patch, kind="merge")
+
+    async def pinned() -> bool:
+        return await pin() == before
+
+    await eventually(pinned, "the cluster is pinned again")
 
 
 async def replicate_for_a_while(one: Rig) -> None:
