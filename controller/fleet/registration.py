@@ -283,6 +283,7 @@ def _warnings(proven: Proven, token: AccountToken) -> list[str]:
         )
     if token.expires:
         warnings.append(
-            f"The token ends at {token.expires}, and only a controller with --renew-tokens renews it: else run register again before."
+            f"The token ends at {token.expires}, and nobody renews it but a controller with --renew-tokens: else run "
+            "register again before."
         )
     return warnings
