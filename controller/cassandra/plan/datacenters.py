@@ -183,7 +183,7 @@ def _plan_update(
 
 
 def _shrinks(desired: dict[str, Any], actual: dict[str, Any]) -> bool:
-    """Whether nodes are decommissioned by a change of the specification."""
+    """Whether nodes are decommissioned by a change of the specification; racks are never removed."""
     size = (actual.get("spec") or {}).get("size")
     return not isinstance(size, int) or desired["spec"].get("size", 0) < size
 

@@ -225,6 +225,28 @@ def test_a_change_is_rolled_on_one_datacenter_after_the_other() -> None:
     assert condition(world.plan()) == ("True", "AllDatacentersReady")
 
 
+def racks(*names: str) -> Any:
+    return lambda cassandra: [
+        entry.update(racks=[{"name": name} for name in names]) for entry in cassandra["datacenters"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("edit", "removes"),
+    [
+        (size(6), False),
+        (size(2), True),
+        (racks("r1", "r2", "r3"), False),
+        (lambda cassandra: cassandra.update(serverVersion="4.0.18"), False),
+    ],
+)
+def test_a_change_that_takes_nodes_away_says_so(edit: Any, removes: bool) -> None:
+    world = World("dc1", racks=[{"name": "r1"}, {"name": "r2"}]).converged()
+    world.change(edit)
+    [chain] = world.plan().chains["kind-dc1"]
+    assert [action.removes for action in chain.actions if isinstance(action, Apply)] == [removes]
+
+
 def edited_by_hand(world: World) -> None:
     world.live["kind-dc2", "dc2"]["spec"]["size"] = 9
 
