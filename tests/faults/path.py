@@ -352,12 +352,19 @@ class Lines:
             self._news.set()
 
     async def close(self) -> None:
+        # Whoever closes may have been cancelled: nothing is left to do after the first turn of the loop.
         self._path.streams.pop(self, None)
         if self._reading is not None:
+            self._reading.add_done_callback(_heard)
             self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
             self._reading = None
         await self._inner.close()
+
+
+def _heard(reading: asyncio.Task[list[bytes]]) -> None:
+    """Whatever came of it, nobody wants to know any more."""
+    if not reading.cancelled():
+        reading.exception()
 
 
 async def for_ever() -> None:
