@@ -20,6 +20,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        self.gone: set[str] = set()  # contexts that were forgotten
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
@@ -55,10 +56,12 @@ class Metrics:
 
     def observer(self, context: str) -> Requests:
         """A ``kube.client.RequestObserver`` for one cluster."""
+        self.gone.discard(context)
         return Requests(self, context)
 
     def forget(self, context: str) -> None:
-        """Drop every series of a context that is no more."""
+        """Drop every series of a context that is no more; a request that ends only now makes none again."""
+        self.gone.add(context)
         for metric in (
             self.reconciles,
             self.reconcile_seconds,
@@ -83,6 +86,8 @@ class Requests:
         self._histograms: dict[str, Histogram] = {}
 
     def __call__(self, verb: str, resource: str, outcome: str, seconds: float) -> None:
+        if self._context in self._metrics.gone:
+            return
         if outcome.isdecimal() and outcome not in _CODES:
             outcome = f"{outcome[0]}xx"  # a server may answer whatever it likes
         key = (verb, resource, outcome)

@@ -13,7 +13,9 @@ from controller.definitions import definitions
 from controller.engine.clock import Clock
 from controller.engine.worker import Item
 from controller.fleet import limits
+from controller.fleet.breaker import Guarded
 from controller.fleet.status import KIND
+from controller.fleet.throttle import Throttled
 from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube.access import Access
 from controller.kube.conditions import find
@@ -285,6 +287,75 @@ async def test_a_call_to_a_cluster_without_connection_parks(fleet: Fleet, monkey
     run.controller.local.queue.add(Item(KIND, NAMESPACE, "east"))
     await eventually(lambda: run.controller.local.queue.parked == 1, "the item is parked")
     assert run.metric("reconciles_total", kind=KIND, outcome="parked") == 1.0
+
+
+# ── what a ClientConfig says besides its specification ──────────────────────────────────────────────
+
+
+async def annotate(fleet: Fleet, key: str, value: str | None, name: str) -> None:
+    patch = {"metadata": {"annotations": {key: value}}}
+    await fleet.client.patch(CLIENT_CONFIGS, NAMESPACE, name, patch, kind="merge")
+
+
+async def test_requests_pass_the_breaker_and_then_the_clusters_own_bucket(fleet: Fleet) -> None:
+    await two_members(fleet)
+    run = await running(fleet)
+    await run.until("east", "CRDMissing")
+    member = run.controller.pool.holder("east")
+    assert member is not None
+    assert member.cluster is not None
+    outer = member.cluster.client._transport
+    assert isinstance(outer, Guarded)
+    inner = outer._inner
+    assert isinstance(inner, Throttled)
+    assert inner._bucket is member.bucket
+    assert isinstance(inner._inner, Way)
+
+
+async def test_the_rate_follows_its_annotation(fleet: Fleet) -> None:
+    await two_members(fleet)
+    run = await running(fleet)
+    await run.until("east", "CRDMissing")
+    member = run.controller.pool.holder("east")
+    assert member is not None
+    for value, expected in (("5", (5.0, 10)), ("fast", (50.0, 100))):
+        await annotate(fleet, "k8ssandra.io/client-qps", value, "east")
+        await eventually(lambda rate=expected: (member.bucket._qps, member.bucket._burst) == rate, "it is followed")
+    await eventually(lambda: run.controller.recorder.sent > 2, "a value that makes no sense is an event")
+
+
+async def test_a_pin_that_a_person_changes_takes_effect_without_a_restart(fleet: Fleet) -> None:
+    await two_members(fleet)
+    run = await running(fleet)
+    await run.until("east", "CRDMissing")
+    await annotate(fleet, "k8ssandra.io/cluster-uid", "another", "east")
+    await run.until("east", "IdentityChanged", within=5.0)
+    await annotate(fleet, "k8ssandra.io/cluster-uid", None, "east")
+    await run.until("east", "CRDMissing", within=15.0)
+
+
+async def test_ten_quiet_minutes_pass_without_a_write(fleet: Fleet) -> None:
+    await two_members(fleet)
+    run = await running(fleet)
+    await run.until("east", "CRDMissing")
+    await run.until("west", "CRDMissing")
+    await asyncio.sleep(5)
+    servers = [fleet.control, *fleet.servers.values()]
+    before = [len(server.record.writes) for server in servers]
+    await asyncio.sleep(600)
+    assert [len(server.record.writes) for server in servers] == before
+
+
+async def test_ten_minutes_of_an_outage_cost_a_few_writes(fleet: Fleet) -> None:
+    await two_members(fleet)
+    run = await running(fleet)
+    await run.until("east", "CRDMissing")
+    fleet.links[SECOND].refuse()
+    await run.until("west", "Unreachable")
+    await asyncio.sleep(5)
+    before = len(fleet.control.record.writes)
+    await asyncio.sleep(600)
+    assert len(fleet.control.record.writes) - before <= 2
 
 
 # ── metrics ─────────────────────────────────────────────────────────────────────────────────────────

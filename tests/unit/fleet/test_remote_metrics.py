@@ -150,3 +150,16 @@ def test_a_server_cannot_make_up_codes() -> None:
     assert text.count('api_requests_total{code="') < 80
     assert 'code="2xx"' in text
     assert 'code="404"' in text
+
+
+def test_a_context_that_was_forgotten_comes_back_only_with_a_new_client() -> None:
+    metrics = Metrics()
+    late = metrics.observer("east")
+    late("get", "pods", "200", 0.01)
+    metrics.observer("west")("get", "pods", "200", 0.01)
+    metrics.forget("east")
+    late("list", "pods", "ConnectionLost", 0.01)
+    text = metrics.render().decode()
+    assert ('context="east"' in text, 'context="west"' in text) == (False, True)
+    metrics.observer("east")("get", "pods", "200", 0.01)
+    assert 'context="east"' in metrics.render().decode()
