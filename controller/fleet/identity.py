@@ -24,6 +24,7 @@ UNVERIFIED: Final = "IdentityUnverified"  # begins the note on a cluster whose U
 NAMESPACE: Final = "kube-system"  # exists in every cluster, and cannot be deleted and made again
 _UID_CAP: Final = 64  # characters; UIDs have 36
 REFUSAL_AGE: Final = 30.0  # s for which the cluster in use is not pinned in place of one that was refused
+PIN_DEADLINE: Final = 1.0  # s for writing it once: the control plane's trouble must not look like the remote cluster's
 _TRIES: Final = 3  # to write the pin into a ClientConfig that changes meanwhile
 
 _log = structlog.get_logger(__name__)
@@ -209,13 +210,17 @@ class Pin:
         patch = {"metadata": {"annotations": {ANNOTATION: seen}}}
         local = self._local
         self._pinned = seen  # before the answer enters the cache: our own change raises no doubt
+        merge = Merge(CLIENT_CONFIGS, patch, found, exactly=True)
         try:
-            await perform(Merge(CLIENT_CONFIGS, patch, found, exactly=True), local.client, local.cache, lambda _: False)
-        except ObserveAgain:
-            await self._refresh(found)
-            return False
-        except errors.KubeError as error:
-            _log.warning("the cluster's UID could not be pinned", cluster=self.owner.context, error=str(error))
+            async with asyncio.timeout(PIN_DEADLINE):
+                try:
+                    await perform(merge, local.client, local.cache, lambda _: False)
+                except ObserveAgain:
+                    await self._refresh(found)
+                    return False
+        except (errors.KubeError, TimeoutError) as error:
+            why = str(error) or "the control plane does not answer"
+            _log.warning("the cluster's UID could not be pinned", cluster=self.owner.context, error=why)
             self._unwritten = seen
             return False
         return True

@@ -7,7 +7,7 @@ import pytest
 
 from controller.fleet.cache import WatchSpec
 from controller.fleet.cluster import Cluster
-from controller.fleet.identity import ANNOTATION, REFUSAL_AGE, Identities, Owner, Pin
+from controller.fleet.identity import ANNOTATION, PIN_DEADLINE, REFUSAL_AGE, Identities, Owner, Pin
 from controller.fleet.state import Phase, Reason
 from controller.fleet.types import CLIENT_CONFIGS, ClientConfig
 from controller.kube import errors
@@ -208,6 +208,15 @@ async def test_where_the_pin_cannot_be_written_it_is_remembered(world: World) ->
     world.fleet.control.faults.remove(fault)
     await world.annotate(one, await world.uid(SECOND))
     assert (await one.pin.check(world.client(SECOND))).usable
+
+
+async def test_a_control_plane_that_hangs_keeps_no_cluster_from_use(world: World) -> None:
+    one = await world.put("dc-1")
+    world.fleet.own.blacken()
+    started = asyncio.get_running_loop().time()
+    assert (await one.pin.check(world.client(FIRST))).usable
+    assert asyncio.get_running_loop().time() - started <= PIN_DEADLINE
+    assert (await one.pin.check(world.client(SECOND))).reason is Reason.IDENTITY_CHANGED
 
 
 async def test_a_failed_read_is_no_finding(world: World) -> None:
