@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from random import Random
@@ -49,6 +50,7 @@ from controller.replication.reconcile import ReplicatedSecretReconciler
 from controller.settings import Settings
 
 COMPONENT: Final = "k8ssandra-controller"
+SWEEP_AFTER: Final = 1.0  # s; clusters that go together are swept up together
 
 _log = structlog.get_logger(__name__)
 
@@ -85,6 +87,7 @@ class Controller:
         self._make_transport = make_transport
         self._chance = Chance(rng)
         self._clock = clock or SystemClock()
+        self._sweep: asyncio.TimerHandle | None = None
         self._seen: dict[str, _Sight] = {}  # by context: what the last visit was about
         self.health_port = 0
         self.metrics_port = 0
@@ -130,6 +133,8 @@ class Controller:
                     self._secrets.queue_all()
                     self.local.queue.resume()
         finally:
+            if self._sweep is not None:
+                self._sweep.cancel()
             with anyio.CancelScope(shield=True):
                 await self._own.close()
 
@@ -179,6 +184,13 @@ class Controller:
                     self._keep(group, "renewal", self._renewal(member).run, cluster.context)
         if self.pool.get(cluster.context) is None:  # else another has the context by now, and its figures with it
             self.metrics.forget(cluster.context)
+        self._sweep_soon()
+
+    def _sweep_soon(self) -> None:
+        """Free what has gone: connections and tasks are full of cycles, and the collector is told to look rarely."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        self._sweep = asyncio.get_running_loop().call_later(SWEEP_AFTER, gc.collect)
 
     # ── clusters that come and go ───────────────────────────────────────────────────────────────────
 

@@ -93,6 +93,22 @@ async def test_of_one_that_is_deleted_nothing_is_left_after_5_s(fleet: Fleet) ->
     assert len(fleet.servers[THIRD].record.writes) == writes
 
 
+async def test_what_has_gone_is_swept_up_once_for_all_that_went_together(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await hot(fleet)
+    sweeps: list[float] = []
+    monkeypatch.setattr("controller.supervisor.gc.collect", lambda: sweeps.append(asyncio.get_running_loop().time()))
+    await fleet.delete(CLIENT_CONFIGS, "west")
+    await fleet.delete(CLIENT_CONFIGS, "east")
+    await eventually(lambda: not tasks_of("west") + tasks_of("east"), "they are gone")
+    gone = asyncio.get_running_loop().time()
+    await eventually(lambda: bool(sweeps), "they are swept up")
+    await asyncio.sleep(10)
+    assert sweeps == [pytest.approx(gone + 1.0, abs=0.5)]
+    assert run.controller.pool.get("west") is None
+
+
 async def test_what_comes_and_goes_disturbs_no_other(fleet: Fleet) -> None:
     run = await hot(fleet)
     west = run.controller.pool.get("west")
