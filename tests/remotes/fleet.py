@@ -108,12 +108,14 @@ class Fleet:
         return asyncio.get_running_loop().time()
 
     async def remove(self, context: str, *, config: bool = True, secret: bool = True) -> float:
-        """Delete the ClientConfig, its Secret, or both; the loop time of the last commit."""
+        """Delete the ClientConfig, its Secret, or both; the loop time of the first commit."""
         chosen = [(CLIENT_CONFIGS, context)] * config + [(SECRETS, f"{context}-config")] * secret
+        times = []
         for resource, name in chosen:
             found = await self.control.client.get(resource, NAMESPACE, name)
             await self.control.client.delete(resource, NAMESPACE, name, uid=found.head.uid)
-        return asyncio.get_running_loop().time()
+            times.append(asyncio.get_running_loop().time())
+        return times[0]
 
     async def states(self) -> dict[str, str]:
         """The reason of every ClientConfig, "" before anything was said."""
