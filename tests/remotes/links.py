@@ -32,6 +32,7 @@ WEATHERS: Final = (
     Weather("30 % of the packets lost", lambda way: way.lose(0.3), None),
     Weather("20 kB a second", lambda way: way.trickle(20_000), None),
     Weather("held back for 1 s by a proxy that buffers", lambda way: way.buffer(16_384, 1.0), 8),
+    Weather("new connections hang in the handshake", Proxy.hang_handshakes, 8),
     Weather("cut after 5 idle seconds", lambda way: way.cut_idle(5), 8),
 )
 
