@@ -65,6 +65,12 @@ class Chaos:
             case _:
                 await asyncio.sleep(self._rng.uniform(1.0, 200.0))
 
+    def surprise(self) -> None:
+        """Of half of the data planes another one is there now or back, and no connection broke."""
+        for context in CONTEXTS:
+            if self._rng.random() < 0.5:
+                self._come_and_go(context)
+
     def _come_and_go(self, context: str) -> None:
         if self._one.servers[context] is self._ours[context]:
             self._one.replace(context)
@@ -101,6 +107,7 @@ async def test_strangers_lose_nothing_and_in_the_end_everything_of_ours_is_gone(
         begins = rng.randrange(STEPS // 2)
         for number in range(STEPS):
             if number == begins:
+                chaos.surprise()
                 await one.delete(K8SSANDRA_CLUSTERS, "demo")
             await chaos.step()
         chaos.calm()
