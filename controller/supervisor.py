@@ -187,10 +187,16 @@ class Controller:
         self._sweep_soon()
 
     def _sweep_soon(self) -> None:
-        """Free what has gone: connections and tasks are full of cycles, and the collector is told to look rarely."""
-        if self._sweep is not None:
-            self._sweep.cancel()
-        self._sweep = asyncio.get_running_loop().call_later(SWEEP_AFTER, gc.collect)
+        """Free what has gone: connections and tasks are full of cycles, and the collector is told to look rarely.
+
+        Not put off by what goes meanwhile: where something goes every second, nothing would ever be freed.
+        """
+        if self._sweep is None:
+            self._sweep = asyncio.get_running_loop().call_later(SWEEP_AFTER, self._sweep_up)
+
+    def _sweep_up(self) -> None:
+        self._sweep = None
+        gc.collect()
 
     # ── clusters that come and go ───────────────────────────────────────────────────────────────────
 

@@ -109,6 +109,19 @@ async def test_what_has_gone_is_swept_up_once_for_all_that_went_together(
     assert run.controller.pool.get("west") is None
 
 
+async def test_what_goes_is_swept_up_while_others_go(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await hot(fleet)
+    sweeps: list[float] = []
+    monkeypatch.setattr("controller.supervisor.gc.collect", lambda: sweeps.append(asyncio.get_running_loop().time()))
+    for _ in range(20):
+        await add(fleet, "north")
+        await eventually(lambda: run.controller.pool.get("north") is not None, "it is there")
+        await fleet.delete(CLIENT_CONFIGS, "north")
+        await eventually(lambda: not tasks_of("north"), "it is gone")
+        await asyncio.sleep(0.3)
+    assert len(sweeps) >= 4
+
+
 async def test_what_comes_and_goes_disturbs_no_other(fleet: Fleet) -> None:
     run = await hot(fleet)
     west = run.controller.pool.get("west")
