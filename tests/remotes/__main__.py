@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from tests.bench import report
-from tests.remotes import crowd, idle, limits, links, outages, reference, reload, rotation, starting
+from tests.remotes import crowd, idle, limits, links, outages, reference, reload, removal, rotation, starting
 from tests.remotes.verdicts import Findings
 
 
@@ -29,6 +29,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "outages": outages.outages,
     "start": starting.start,
     "rotation": rotation.rotation,
+    "removal": removal.removal,
     "links": links.links,
     "limits": limits.limits,
     "reload": reload.reload,
@@ -38,6 +39,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "idle": idle.idle,  # the last: it makes this process's own TLS buffers small
 }
 ON_REAL: Final = "reference-real"
+SLOW: Final = ("reference", "idle")  # a look does without them
 
 
 def main() -> int:
@@ -53,7 +55,13 @@ def main() -> int:
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # clients that go away are what this is about
     load = os.getloadavg()
     found = Findings()
-    chosen = options.names or [name for name in MEASURES if (name == ON_REAL) == options.real]
+    if options.names:
+        chosen = options.names
+    elif options.real:
+        chosen = [ON_REAL]
+    else:
+        left_out = {ON_REAL, *(SLOW if options.quick else ())}
+        chosen = [name for name in MEASURES if name not in left_out]
     for name in chosen:
         started = time.monotonic()
         try:

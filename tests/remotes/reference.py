@@ -29,7 +29,7 @@ GOOD: Final = CONTEXTS[:2]
 BAD: Final = CONTEXTS[2]
 FIVE: Final = 5
 WITHIN: Final = 60.0  # s
-CALM: Final = 15.0  # s in which an operator that exits would have exited
+CALM: Final = 10.0  # s in which an operator that exits would have exited
 
 
 class Scene(msgspec.Struct):
@@ -95,7 +95,7 @@ class Scene(msgspec.Struct):
 
 async def reference(found: Findings, *, quick: bool, kind: str = "embedded") -> None:
     """``kind``: of the servers, embedded or real."""
-    rounds = 1 if quick else 3
+    rounds = 1 if quick else 2
     async with _scene(kind) as scene:
         group = f"the outages of the reference operator's table, three data planes, {kind} servers"
         parts: dict[str, Callable[[Scene, str, int], Coroutine[Any, Any, list[Figure]]]] = {
