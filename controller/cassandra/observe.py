@@ -16,8 +16,10 @@ from controller.cassandra.types import (
     CassandraClusterTemplate,
     CassandraDatacenter,
     CassandraDatacenterTemplate,
+    DatacenterStatus,
     K8ssandraCluster,
     K8ssandraClusterSpec,
+    K8ssandraClusterStatus,
 )
 from controller.cassandra.watches import OWNER, RING
 from controller.fleet.cluster import Cluster
@@ -309,13 +311,19 @@ def _salvaged(found: Object) -> K8ssandraCluster:
         finalizers=finalizers,
     )
     entries = _mapping(_mapping(whole.get("spec")).get("cassandra")).get("datacenters")
-    shown = _mapping(_mapping(whole.get("status")).get("datacenters"))
     named = [_mapping(entry).get("k8sContext", "") for entry in entries] if isinstance(entries, list) else []
-    named += [_mapping(entry).get("contextName", "") for entry in shown.values()]
     template = CassandraClusterTemplate(
         datacenters=[CassandraDatacenterTemplate(k8s_context=context) for context in dict.fromkeys(_strings(named))]
     )
-    return K8ssandraCluster(metadata=metadata, spec=K8ssandraClusterSpec(cassandra=template))
+    # Kept, and written again with the next status: where the specification names no context, nothing else does.
+    shown = _mapping(_mapping(whole.get("status")).get("datacenters"))
+    places = {name: _mapping(entry).get("contextName", "") for name, entry in shown.items()}
+    status = K8ssandraClusterStatus(
+        datacenters={
+            name: DatacenterStatus(context_name=context) for name, context in places.items() if isinstance(context, str)
+        }
+    )
+    return K8ssandraCluster(metadata=metadata, spec=K8ssandraClusterSpec(cassandra=template), status=status)
 
 
 def _mapping(value: Any) -> dict[str, Any]:

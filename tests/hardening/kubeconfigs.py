@@ -273,6 +273,19 @@ SHAPES: Final = [
 ]  # fmt: skip
 
 
+EVIL: Final = "canary\n\x1b[31m\r{0}%s<b>" + "x" * 10_000
+
+
+def named(name: str) -> Make:
+    """A good kubeconfig whose cluster and user have this name."""
+
+    def edit(made: dict[str, Any], _: str) -> None:
+        made["clusters"][0]["name"] = made["users"][0]["name"] = name
+        made["contexts"][0]["context"] = {"cluster": name, "user": name}
+
+    return edited(edit)
+
+
 SHELL: Final = {"apiVersion": "client.authentication.k8s.io/v1", "command": "/bin/sh", "args": ["-c", "touch MARKER"]}
 RUNS: Final = "it would run a program"
 OWN_TOKEN: Final = "/var/run/secrets/kubernetes.io/serviceaccount/token"
@@ -415,6 +428,9 @@ HOSTILE: Final = [
                good(cluster={"disable-compression": True,
                              "extensions": [{"name": "x", "extension": {"exec": SHELL, "canary": "x" * 20_000}}]},
                     extensions=[{"name": "canary"}], preferences={"colors": True}), CONNECTED),
+    Kubeconfig("H25-names", "names of clusters and users are never shown", named(EVIL), CONNECTED),
+    Kubeconfig("H25-missing", "not even where they lead nowhere", context_of(cluster=EVIL), MALFORMED,
+               f"{CONTEXT}.cluster", "must name an entry of clusters"),
     Kubeconfig("H24-megabytes", "megabytes of it are refused unread",
                good(extensions=[{"name": "x", "extension": "canary" * 100_000}]), TOO_LARGE, says="64 KiB"),
 ]  # fmt: skip

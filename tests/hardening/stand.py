@@ -115,6 +115,10 @@ class Way:
             return _LyingStream(opened, request, lies)
         return opened
 
+    def forget(self) -> None:
+        """From now on whatever is at the server's URL by then."""
+        self._out = None
+
     async def close(self) -> None:
         self.closed = True
         if self._out is not None:

@@ -88,7 +88,6 @@ async def test_it_is_refused_from_the_start_and_says_where_and_why(scene: Scene,
     assert message.isprintable()
     assert len(message) <= 1024
     assert (await one.condition(name.lower()))["status"] == "False"
-    await one.until(lambda: one.has_event(name.lower(), row.reason), "an event says it too")
     scene.unharmed()
 
 
@@ -110,6 +109,12 @@ async def test_it_does_not_take_the_place_of_one_that_works(scene: Scene, name: 
 async def test_it_is_taken(scene: Scene, name: str) -> None:
     await scene.stand.says(name.lower(), CONNECTED)
     scene.unharmed()
+
+
+async def test_events_say_it_too(scene: Scene) -> None:
+    one = scene.stand
+    for name in REFUSED:
+        await one.until(lambda name=name: one.has_event(name.lower(), TABLE[name].reason), f"an event says {name}")
 
 
 async def test_nothing_of_all_this_is_in_logs_events_statuses_metrics_or_requests(scene: Scene) -> None:

@@ -252,6 +252,8 @@ async def test_one_that_is_being_deleted_is_read_whatever_it_says(spec: Any) -> 
     assert cluster.metadata.finalizers == [labels.FINALIZER]
     expected = ["kind-dc1", "kind-dc2"] if isinstance(spec, dict) and spec["cassandra"] else ["kind-dc2"]
     assert [context for context in contexts(cluster) if context] == expected
+    # The next status says it again: from there it has to be read in the next pass.
+    assert {name: entry.context_name for name, entry in cluster.status.datacenters.items()}["dc2"] == "kind-dc2"
 
 
 async def test_a_rendering_is_made_once_for_a_specification() -> None:
