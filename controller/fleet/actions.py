@@ -192,6 +192,8 @@ async def _confirmed(action: Action, ground: Ground, caches: Caches, owned: Call
     resource, seen = action.resource, action.live.head
     try:
         now = await ground.allow(resource, action.live, owned)
+    except errors.KindNotFound:
+        raise
     except errors.NotFound as error:
         caches.write_deleted(resource, seen)
         if isinstance(action, Delete):
@@ -295,6 +297,8 @@ async def _delete(resource: Resource, live: Object, client: Client, caches: Cach
     head = live.head
     try:
         await client.delete(resource, head.namespace, head.name, uid=head.uid)
+    except errors.KindNotFound:
+        raise
     except errors.NotFound:
         caches.write_deleted(resource, head)
     except errors.Conflict as error:

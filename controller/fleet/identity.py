@@ -230,6 +230,8 @@ class Pin:
         local = self._local
         try:
             now = await local.client.get(CLIENT_CONFIGS, found.head.namespace, found.head.name)
+        except errors.KindNotFound:
+            return
         except errors.NotFound:
             local.cache.write_deleted(CLIENT_CONFIGS, found.head)
         except errors.KubeError:

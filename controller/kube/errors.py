@@ -118,6 +118,13 @@ class NotFound(ApiError):
     """404: the object, or its whole kind, does not exist."""
 
 
+class KindNotFound(NotFound):
+    """404 that names no object: the kind is not served, or not yet, or who answered is no API server.
+
+    It says nothing of an object: one that was there may be there again when the kind is.
+    """
+
+
 class NotSupported(ApiError):
     """405, 406 or 415: the server does not know this verb, encoding or patch type here."""
 
@@ -178,6 +185,7 @@ class _Cause(msgspec.Struct):
 
 
 class _Details(msgspec.Struct):
+    name: str = ""
     causes: list[_Cause] = []
     retryAfterSeconds: float = 0
 
@@ -234,6 +242,8 @@ def from_status(
     kind = _BY_STATUS.get(number, ServerError if number >= 500 else ApiError)
     if number == 409 and reason == "AlreadyExists":
         kind = AlreadyExists
+    elif number == 404 and not (reason == "NotFound" and status.details and status.details.name):
+        kind = KindNotFound
     elif number == 410 or reason == "Expired":
         kind = Expired
     elif number == 504 and status.details and any(c.reason == "ResourceVersionTooLarge" for c in status.details.causes):

@@ -305,16 +305,15 @@ class Forbidden(Answering):
 
 
 class NotServed(Answering):
-    """A kind is not installed."""
+    """A kind is not installed, or the server does not know yet that it is; what was there stays."""
 
     status = 404
-    reason = "NotFound"
     plural = "cassandradatacenters"
 
     async def answer(self, path: Path, request: Request) -> Response | None:
-        if request.path == "/apis/cassandra.datastax.com/v1beta1":  # discovery
-            return refusal(404, "NotFound")
-        return await super().answer(path, request)
+        if self.strikes(request) or request.path == "/apis/cassandra.datastax.com/v1beta1":  # discovery
+            return Response(status=404, headers={"content-type": "text/plain"}, body=b"404 page not found\n")
+        return None
 
 
 class Expired(Answering):

@@ -112,7 +112,7 @@ async def _tell(fault: Fault | None, phase: Phase, lasts: float) -> Told:
             idle_writes=[path for way in one.paths.values() for path in way.idle_writes],
             strays=one.paths[SICK].strays,
             made=_made(one),
-            state=_state(one),
+            state=state(one),
         )
 
 
@@ -201,7 +201,7 @@ _COMPARED: Final = (
 )
 
 
-def _state(one: World) -> dict[str, Json]:
+def state(one: World) -> dict[str, Json]:
     found: dict[str, Json] = {}
     pods = {  # addresses are given in the order in which pods are made
         version.decode()["status"]["podIP"]: f"address of {context}/{version.name}"

@@ -187,12 +187,12 @@ class World:
         )
 
     def new_token(self, context: str) -> str:
-        """A new token of the account there; the one before is worth nothing from now on."""
+        """A new token of the account there; the one that it had from the beginning is worth nothing from now on."""
         server = self.servers[context]
         for method, path in (("DELETE", SECRETS.path(NAMESPACE, f"{ACCOUNT}-token")), ("POST", _TOKEN)):
             answer = server.handle(Request(method=method, path=path, body=b"{}"), token=server.admin_token)
             assert isinstance(answer, Response)
-            assert answer.status < 300, answer.body
+            assert answer.status < 300 or method == "DELETE", answer.body
         self._own_tokens[server] = str(json.loads(answer.body)["status"]["token"])
         return self._own_tokens[server]
 

@@ -24,6 +24,7 @@ from controller.kube.client import Client
 from controller.kube.objects import Head, Object
 from controller.kube.resources import CONFIG_MAPS, NAMESPACES, Resource
 from controller.sandbox.apiserver import ApiServer, InProcessTransport
+from controller.sandbox.apiserver.faults import Fault
 
 pytestmark = pytest.mark.looptime
 
@@ -169,6 +170,16 @@ async def test_an_object_that_is_gone_is_not_made_again(bench: Bench, kind: str)
         await bench.perform(changes(old)[kind])
     with pytest.raises(errors.NotFound):
         await bench.live()
+
+
+@pytest.mark.parametrize("verb", ["get", "delete"])
+async def test_what_cannot_be_found_because_its_kind_is_not_served_is_not_gone(bench: Bench, verb: str) -> None:
+    old = await bench.create(a="1")
+    bench.server.faults.add(Fault(verb=verb, status=404))
+    with pytest.raises(errors.KindNotFound):
+        await bench.perform(Delete(CONFIG_MAPS, old))
+    assert bench.deleted == []
+    assert await bench.live() == old
 
 
 async def test_deleting_what_is_gone_is_done(bench: Bench) -> None:

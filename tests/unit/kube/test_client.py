@@ -265,7 +265,7 @@ async def test_a_group_that_does_not_exist_serves_nothing() -> None:
         (400, "BadRequest", errors.BadRequest),
         (401, "Unauthorized", errors.Unauthorized),
         (403, "Forbidden", errors.Forbidden),
-        (404, "NotFound", errors.NotFound),
+        (404, "NotFound", errors.KindNotFound),
         (405, "MethodNotAllowed", errors.NotSupported),
         (409, "Conflict", errors.Conflict),
         (409, "AlreadyExists", errors.AlreadyExists),
@@ -284,6 +284,21 @@ async def test_an_error_status_is_this_error(status: int, reason: str, kind: typ
         await Client(Line(body, status)).get(PODS, "ns", "a")
     assert type(caught.value) is kind
     assert (caught.value.status, caught.value.reason, caught.value.message) == (status, reason, "why")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b'{"kind":"Status","reason":"NotFound","details":{"name":"a","kind":"pods"}}', errors.NotFound),
+        (b'{"kind":"Status","reason":"NotFound","details":{}}', errors.KindNotFound),  # of a group that is served
+        (b"404 page not found\n", errors.KindNotFound),  # of one that is not
+        (b'{"error":"no such route","details":{"name":"a"}}', errors.KindNotFound),  # a proxy
+    ],
+)
+async def test_only_a_404_that_names_the_object_is_about_the_object(body: bytes, kind: type[errors.NotFound]) -> None:
+    with pytest.raises(errors.NotFound) as caught:
+        await Client(Line(body, 404)).get(PODS, "ns", "a")
+    assert type(caught.value) is kind
 
 
 async def test_retry_after_is_told() -> None:
