@@ -1,0 +1,63 @@
+"""What the hardening suite has to prove, by number: a letter for the kind of input, and where it is proven.
+
+C: ClientConfigs. S: their Secrets. K: kubeconfigs as users break them. H: kubeconfigs as attackers make them.
+R: remote API servers. D: K8ssandraClusters. P: ReplicatedSecrets. Z: the security checklist.
+Most are proven in this folder, by a test or a row of a table that begins with the number; the others where
+``ELSEWHERE`` says.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+NUMBERS: Final = {"C": 18, "S": 14, "K": 24, "H": 26, "R": 16, "D": 26, "P": 10, "Z": 20}
+
+_KUBE: Final = "tests/unit/kube/test_"
+_FLEET: Final = "tests/unit/fleet/test_"
+ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
+    "P07": (
+        "tests/unit/replication/test_reconcile.py::"
+        "test_an_immutable_copy_that_differs_is_left_and_made_again_when_it_is_deleted",
+    ),
+    "P08": (
+        "tests/unit/replication/test_reconcile.py::"
+        "test_deletion_waits_for_copies_of_a_target_that_was_removed_while_its_cluster_was_away",
+    ),
+    "Z04": (
+        f"{_KUBE}tls.py::test_verification_is_always_on",
+        f"{_KUBE}tls.py::test_a_server_that_speaks_only_old_tls_is_refused",
+        "tests/unit/test_seams.py::test_a_module_keeps_to_the_seams",
+    ),
+    "Z05": (f"{_KUBE}aiohttp_transport.py::test_redirects_are_not_followed",),
+    "Z06": (
+        f"{_KUBE}aiohttp_transport.py::test_proxies_of_the_environment_are_not_used",
+        f"{_KUBE}aiohttp_transport.py::test_netrc_is_not_read",
+        f"{_KUBE}kubeconfig.py::test_other_proxies_are_refused",
+    ),
+    "Z07": (f"{_KUBE}aiohttp_transport.py::test_cookies_are_not_sent_back",),
+    "Z08": (
+        f"{_KUBE}aiohttp_transport.py::test_a_server_that_answers_byte_by_byte_meets_the_deadline",
+        f"{_KUBE}aiohttp_transport.py::test_a_silent_stream_is_noticed",
+        f"{_KUBE}aiohttp_transport.py::test_bytes_that_make_no_line_are_silence",
+    ),
+    "Z09": (
+        f"{_KUBE}aiohttp_transport.py::test_a_body_over_the_cap_is_given_up",
+        f"{_KUBE}aiohttp_transport.py::test_a_compressed_answer_is_refused",
+        "tests/unit/engine/test_reflector.py::test_a_list_of_empty_pages_that_never_ends_is_given_up",
+    ),
+    "Z13": (
+        f"{_KUBE}own_credentials.py::test_the_token_of_a_pod_is_read_again_every_minute",
+        f"{_KUBE}own_credentials.py::test_the_token_of_a_pod_is_read_again_when_rejected",
+    ),
+    "Z16": (
+        f"{_FLEET}registration.py::test_a_bound_token_is_asked_for_and_its_end_is_told",
+        f"{_FLEET}renewal.py::test_a_token_is_renewed_before_a_fifth_of_its_life_is_left",
+        "tests/unit/test_manifests.py::test_register_finds_its_account_and_token_by_default",
+    ),
+    "Z19": ("tests/hardening/test_secrets.py::test_s12_a_secret_that_is_deleted_ends_the_connection_and_is_forgotten",),
+    "Z17": (f"{_FLEET}renewal.py::test_without_the_flag_nothing_is_renewed_and_people_are_warned",),
+}
+UNPROVEN: Final[dict[str, str]] = {
+    "D21": "a superuser Secret with other keys than username and password is not noticed yet",
+    "Z20": "the credentials' rights are looked at only as far as listing goes; what they have too much is not said yet",
+}
