@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 import yaml
 
+from controller.fleet import rights
 from controller.fleet.identity import NAMESPACE as IDENTITY_NAMESPACE
 from controller.fleet.service_account import AccountToken
 from controller.fleet.wish import RegistrationError, Wish
@@ -66,21 +67,19 @@ async def prove(source_access: Access, token: AccountToken, wish: Wish, connect:
             failure = RegistrationError(f"the kubeconfig would be refused: {error}")
             continue
         try:
-            return Proven(document, access, *await _who(access, wish, connect))
+            user, uid, warnings = await _who(access, wish, connect)
+            return Proven(document, access, user, uid, warnings)
         except TLSFailed as error:
             failure = RegistrationError(f"{server}: {error}; see --certificate-authority and --tls-server-name")
         except (NameResolutionFailed, ConnectFailed, DeadlineExceeded) as error:
             if server == source_access.server:
                 raise
             # An address that only the control plane can reach. What can be proven from here: token and account.
-            user, uid = await _who(_with_token(source_access, token), wish, connect)
-            return Proven(
-                document,
-                access,
-                user,
-                uid,
-                (f"{server} cannot be reached from here ({error}); the token was proven at {source_access.server}.",),
+            user, uid, warnings = await _who(_with_token(source_access, token), wish, connect)
+            elsewhere = (
+                f"{server} cannot be reached from here ({error}); the token was proven at {source_access.server}."
             )
+            return Proven(document, access, user, uid, (elsewhere, *warnings))
     raise failure
 
 
@@ -120,15 +119,18 @@ class _Review(msgspec.Struct):
     status: _ReviewStatus
 
 
-async def _who(access: Access, wish: Wish, connect: Connect) -> tuple[str, str]:
-    """The name by which the server knows the token, and the cluster's UID as far as the token lets us see it."""
+async def _who(access: Access, wish: Wish, connect: Connect) -> tuple[str, str, tuple[str, ...]]:
+    """The name by which the server knows the token, the cluster's UID as far as the token lets us see it, and warnings
+    about its rights."""
     client = connect(access)
     try:
         user = await _user(client, access, wish)
+        warnings = await rights.preflight(client, wish.source_namespace)
         try:
-            return user, (await client.get(NAMESPACES, "", IDENTITY_NAMESPACE, metadata_only=True)).head.uid
+            found = await client.get(NAMESPACES, "", IDENTITY_NAMESPACE, metadata_only=True)
         except (Forbidden, NotFound):
-            return user, ""
+            return user, "", warnings
+        return user, found.head.uid, warnings
     finally:
         await client.close()
 

@@ -148,7 +148,7 @@ async def test_a_second_run_writes_nothing(world: World) -> None:
     before = world.writes(world.source_server), world.writes(world.target_server)
     assert (await world.register()).changes == ()
     after = world.writes(world.source_server), world.writes(world.target_server)
-    assert [w for w in after[0][len(before[0]) :] if w[1] != "selfsubjectreviews.authentication.k8s.io"] == []
+    assert [w for w in after[0][len(before[0]) :] if not w[1].startswith("selfsubject")] == []  # questions, as POST
     assert after[1] == before[1]
 
 
@@ -346,7 +346,7 @@ async def test_a_loopback_address_is_noticed(world: World) -> None:
     world.servers["https://127.0.0.1:41234"] = world.source_server
     done = await world.register(server="https://127.0.0.1:41234")
     assert any("loopback" in warning and "--server" in warning for warning in done.warnings)
-    assert (await world.register()).warnings == ()
+    assert [warning for warning in (await world.register()).warnings if "loopback" in warning] == []
 
 
 async def test_servers_without_self_subject_reviews_are_proven_too(world: World) -> None:
