@@ -118,6 +118,6 @@ def of_error(error: errors.KubeError) -> ClusterState:
                 f"the credentials are good but may not do this: {error}; apply manifests/data-plane there",
             )
         case errors.AddressNotAllowed():
-            return ClusterState(False, Reason.INSECURE_KUBECONFIG, str(error))
+            return ClusterState(False, Reason.INSECURE_KUBECONFIG, f"the kubeconfig's server {error}")
         case _:
             return ClusterState(False, Reason.UNREACHABLE, f"{type(error).__name__}: {error}")

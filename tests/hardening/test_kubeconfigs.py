@@ -88,6 +88,7 @@ async def test_it_is_refused_from_the_start_and_says_where_and_why(scene: Scene,
     assert message.isprintable()
     assert len(message) <= 1024
     assert (await one.condition(name.lower()))["status"] == "False"
+    assert one.metric("remote_cluster_up", context=name.lower()) == 0.0
     scene.unharmed()
 
 
