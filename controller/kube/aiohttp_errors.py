@@ -12,7 +12,20 @@ from controller.kube.aiohttp_connector import CONNECT_DEADLINE
 
 
 def translate(error: Exception, host: str) -> Exception:
-    """An exception of aiohttp, ssl or the socket as one of ours; anything else is returned as it is."""
+    """An exception of aiohttp, ssl or the socket as one of ours; anything else is returned as it is.
+
+    What was translated loses the frames that it was raised in. aiohttp keeps exceptions in what raised them, and so
+    they would keep themselves and a whole connection until the next search for cycles, which is rare on purpose.
+    """
+    found = _translate(error, host)
+    link: BaseException | None = error
+    while found is not error and link is not None and link.__traceback__ is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return found
+
+
+def _translate(error: Exception, host: str) -> Exception:
     match error:
         case errors.KubeError():
             return error

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, aclosing, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, aclosing, contextmanager, suppress
 from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any
 
 import aiohttp
@@ -874,3 +876,57 @@ async def test_a_stream_that_nobody_closed_goes_with_its_transport(connect: Any)
         await transport.close()
         with pytest.raises(errors.ConnectionLost):
             await reading
+
+
+# ── what is left for the garbage collector, which searches rarely ───────────────────────────────────
+
+
+@contextmanager
+def garbage() -> Iterator[list[Any]]:
+    """What became unreachable meanwhile without being freed: cycles of aiohttp's and ours, and the frames they hold."""
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    found: list[Any] = []
+    try:
+        yield found
+        gc.collect()
+        found += [one for one in gc.garbage if type(one).__module__.partition(".")[0] in ("aiohttp", "controller")]
+        found += [one for one in gc.garbage if isinstance(one, FrameType | TracebackType)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.collect()
+
+
+async def test_attempts_to_connect_in_vain_leave_no_garbage(connect: Any) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        transport = connect(_access_at(unused))
+        with garbage() as found:
+            for _ in range(5):
+                with suppress(errors.ConnectFailed):
+                    await transport.request(GET)
+    assert found == []
+
+
+async def test_a_stream_that_breaks_leaves_no_garbage(connect: Any) -> None:
+    async def breaks(received: Received, writer: Writer) -> None:
+        await head(writer, 200, CHUNKED)
+        await chunk(writer, b"hello\n")
+        writer.transport.abort()
+
+    async def watch() -> None:
+        stream = await open_stream(transport)
+        with suppress(errors.ConnectionLost):
+            while await stream.read():
+                pass
+        await stream.close()
+
+    async with https(breaks) as server:
+        transport = connect(server.access())
+        with garbage() as found:
+            for _ in range(5):
+                await watch()
+            await server.closed.wait()
+            await asyncio.sleep(0)
+    assert found == []
