@@ -68,7 +68,11 @@ class LineStream(Protocol):
 
 
 class Transport(Protocol):
-    """Carries requests to one API server. Raises only ``TransportError`` and its children."""
+    """Carries requests to one API server. Raises only ``TransportError`` and its children.
+
+    What is put around another one to keep requests back also raises ``ClusterUnavailable`` or ``RateLimited``: then
+    nothing was sent.
+    """
 
     async def request(self, request: Request) -> Response:
         """Send one request; return the whole response, whatever its status."""
