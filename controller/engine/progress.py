@@ -21,6 +21,7 @@ ABSENT_RECHECK: Final = 30.0  # s ± 20 % between looks whether the kind is inst
 FORBIDDEN_RECHECK: Final = 60.0  # s ± 20 % until a forbidden kind is tried again: roles change by hand
 SHORT_WATCH: Final = 1.0  # s; a watch that ends sooner without a change is an error, or a broken proxy makes a hot loop
 SERVER_ERRORS: Final = 60.0  # s of server errors after which the version may be the reason: list again
+MUTE_TRIES: Final = 2  # watches in a row without a line, not even a bookmark, after which a list has to tell
 UNREADABLE_TRIES: Final = 3  # times that one version may break a stream before a list goes around it
 RELIST_AFTER: Final = (6 * 3600.0, 12 * 3600.0)  # s; a full list as a safety net against what nobody thought of
 MAX_OBJECTS: Final = 100_000  # of one kind; a list that never ends must not fill the memory
@@ -66,6 +67,7 @@ class Progress:
         self._relist_after = rng.uniform(*RELIST_AFTER)
         self._opened_at: float | None = None
         self._changes = 0  # seen on the open stream
+        self._mute = 0  # watches in a row, with the open one, on which nothing came
         self._dropped = False  # the last stream was accepted and dropped: being accepted proves nothing
         self._server_errors_since: float | None = None
         self._unreadable_at = ("", 0)  # version at which the stream broke, and how often
@@ -117,6 +119,7 @@ class Progress:
         """The server accepted the watch."""
         self._opened_at = now
         self._changes = 0
+        self._mute += 1
         self.marker_due = now + self._marker_deadline
         if isinstance(self._step, Watch) and not self._dropped:
             self._enter(Phase.LIVE, None, now)
@@ -322,6 +325,8 @@ class Progress:
         """Lists again where the version may be the cause; everything else resumes from it."""
         if isinstance(error, errors.ResourceVersionTooLarge):
             self.demand_list("version_too_large")
+        elif isinstance(error, errors.StreamSilent) and self._mute >= MUTE_TRIES:
+            self.demand_list("mute")  # a proxy that keeps back what streams send would keep it back for ever
         elif isinstance(error, errors.ServerError):
             if self._server_errors_since is None:
                 self._server_errors_since = now

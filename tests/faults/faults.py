@@ -102,28 +102,21 @@ class Lost(Fault):
 
 
 class BlackHole(Fault):
-    """Nothing arrives in either direction, and nobody is told; what is under way arrives if it ends in time."""
+    """Nothing arrives in either direction, and nobody is told; of requests nothing arrives later either."""
 
     swallows = True
 
     async def connect(self, path: Path) -> None:
-        try:
-            async with asyncio.timeout(CONNECT):
-                await self._over(path)
-        except TimeoutError:
-            raise errors.ConnectFailed(f"no connection within {CONNECT:g} s") from None
+        await asyncio.sleep(CONNECT)
+        raise errors.ConnectFailed(f"no connection within {CONNECT:g} s")
 
     async def answer(self, path: Path, request: Request) -> Response | None:
-        await self._over(path)
+        await for_ever()
         return None
 
     async def deliver(self, path: Path, request: Request, response: Response) -> Response:
-        await self._over(path)
+        await for_ever()
         return response
-
-    async def _over(self, path: Path) -> None:
-        while path.fault is self:
-            await path.changed.wait()
 
 
 class HalfOpen(Fault):
@@ -131,6 +124,13 @@ class HalfOpen(Fault):
 
     def begin(self, path: Path) -> None:
         path.kill()
+
+
+class Frozen(Fault):
+    """A load balancer keeps open what leads to a server that is gone; new connections lead to another one."""
+
+    def begin(self, path: Path) -> None:
+        path.kill(acknowledged=True)
 
 
 class NoSuchName(Cutting):
@@ -489,6 +489,11 @@ class ClockJumps(Fault):
 
     def end(self, path: Path) -> None:
         path.world.clock.offset = timedelta()
+
+
+async def for_ever() -> None:
+    """Until somebody loses patience."""
+    await asyncio.get_running_loop().create_future()
 
 
 def is_list(request: Request) -> bool:

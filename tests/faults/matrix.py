@@ -27,6 +27,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     ``back``: seconds until it says Connected again. ``prompt``: what waited is then done at once.
     ``flips``: how often it may have said so. ``repeats``: answers are lost, so some changes are sent again in vain.
+    ``meanwhile``: seconds after which what somebody deleted is restored although the fault goes on; 0: not necessarily.
     """
 
     fault: Callable[[], Fault]
@@ -37,6 +38,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     phases: tuple[Phase, ...] = EVERY
     lasts: float = LASTS
     flips: int = 1
+    meanwhile: float = 0.0
     repeats: bool = False
 
     @property
@@ -54,6 +56,7 @@ CASES: Final = (
     Case(fault=faults.BlackHole, reason=AWAY, within=HOLE),
     Case(fault=faults.BlackHole, lasts=2.0, phases=(Phase.STEADY, Phase.WRITE)),
     Case(fault=faults.HalfOpen, prompt=False),
+    Case(fault=faults.Frozen, prompt=False),
     Case(fault=faults.NoSuchName, reason=AWAY),
     Case(fault=faults.NameHangs, reason=AWAY, within=HOLE),
     Case(fault=faults.HandshakeHangs, reason=AWAY, within=HOLE),
@@ -63,6 +66,7 @@ CASES: Final = (
     Case(fault=faults.Trickle),
     Case(fault=faults.IdleCut, prompt=False),
     Case(fault=faults.Buffering, prompt=False),
+    Case(fault=faults.Buffering, lasts=400.0, prompt=False, phases=(Phase.STEADY,), meanwhile=300.0),
     Case(fault=faults.Unauthorized, reason="Unauthorized"),
     Case(fault=faults.Unauthorized, lasts=2.0, phases=(Phase.STEADY, Phase.WRITE)),
     Case(fault=faults.Forbidden, reason="Forbidden", back=75.0, prompt=False),
@@ -155,6 +159,9 @@ def _shown(case: Case, told: Told) -> Iterator[str]:
 
 def _promptness(case: Case, told: Told) -> Iterator[str]:
     """What waited for the sick cluster is done soon after it is back."""
+    restored = [seen.time - EDITS for seen in told.writes(SICK, about="agent-config") if seen.time >= EDITS]
+    if case.meanwhile and not (restored and restored[0] <= case.meanwhile):
+        yield f"what was deleted was restored after {restored[:1]} s"
     if not case.prompt or told.ended <= EDITS:
         return
     after = [seen.time - told.ended for seen in told.writes(SICK) if seen.time >= told.ended and seen.status]

@@ -12,7 +12,7 @@ from controller.kube import errors
 from controller.kube.credentials import Credentials
 from controller.kube.transport import LineStream, Request, Response
 from controller.sandbox.apiserver import ApiServer, InProcessTransport
-from tests.faults.faults import Fault
+from tests.faults.faults import Fault, for_ever
 
 if TYPE_CHECKING:
     from tests.faults.world import World
@@ -89,12 +89,15 @@ class Path:
         for stream in tuple(self.streams):
             stream.lose()
 
-    def kill(self) -> None:
-        """Nothing arrives any more over what is open now, and nobody is told: as when a firewall forgets."""
+    def kill(self, *, acknowledged: bool = False) -> None:
+        """Nothing arrives any more over what is open now, and nobody is told: as when a firewall forgets.
+
+        ``acknowledged``: though somebody on the way answers the kernel's questions whether the other side is there.
+        """
         for wire in tuple(self.wires):
             wire.kill()
         for stream in tuple(self.streams):
-            stream.kill()
+            stream.kill(0.0 if not acknowledged else NEVER)
 
     # ── for the wires ───────────────────────────────────────────────────────────────────────────────
 
@@ -346,9 +349,10 @@ class Lines:
         self._lost = True
         self._news.set()
 
-    def kill(self) -> None:
+    def kill(self, later: float) -> None:
+        """Nothing arrives any more; the kernel counts from ``later`` (s) on."""
         if self._dead_since is None:
-            self._dead_since = asyncio.get_running_loop().time()
+            self._dead_since = asyncio.get_running_loop().time() + later
             self._news.set()
 
     async def close(self) -> None:
@@ -365,11 +369,6 @@ def _heard(reading: asyncio.Task[list[bytes]]) -> None:
     """Whatever came of it, nobody wants to know any more."""
     if not reading.cancelled():
         reading.exception()
-
-
-async def for_ever() -> None:
-    """Until somebody loses patience."""
-    await asyncio.get_running_loop().create_future()
 
 
 class _Pooled(msgspec.Struct):

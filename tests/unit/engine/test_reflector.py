@@ -422,6 +422,29 @@ async def test_a_silent_stream_is_opened_again_without_a_list() -> None:
         assert run.phase is Phase.LIVE
 
 
+async def test_where_nothing_comes_through_streams_lists_tell_what_happened() -> None:
+    """A proxy keeps back what a stream sends until it has enough of it; a list it lets through."""
+    mute: list[Arrival] = [(90.0, SILENT)]
+    lists = [Page([obj("a", version)], str(version)) for version in (10, 11, 12)]
+    server = ScriptedServer(lists=[[]] * 3, watches=[mute] * 6, pages=lists)
+    async with running(server) as run:
+        await asyncio.sleep(50.0)
+        assert run.here == ["a@10"]
+        await asyncio.sleep(100.0)
+        assert run.here == ["a@11"]
+        await asyncio.sleep(100.0)
+        assert run.here == ["a@12"]
+        assert run.reflector.counters.relists == {"mute": 2}
+
+
+async def test_a_quiet_kind_whose_bookmarks_come_is_not_listed_again() -> None:
+    quiet: list[Arrival] = [(60.0, [Bookmark("11")]), (90.0, SILENT)]
+    async with running(ScriptedServer(watches=[initial(), *[quiet] * 5])) as run:
+        run.reflector.reconnect()
+        await asyncio.sleep(600.0)
+        assert run.reflector.counters.relists == {}
+
+
 async def test_watches_that_end_at_once_are_errors_with_growing_waits() -> None:
     server = ScriptedServer(watches=[initial((70.0, END)), *[[(0.1, END)]] * 12, [(5.0, [modified("a", 11)])]])
     async with running(server) as run:
