@@ -386,7 +386,7 @@ HOSTILE: Final = [
         )
     ),
     *(
-        Kubeconfig(f"H18-{name}", "an address that leads inwards is not connected to", _at(server), INSECURE, "server", says)
+        Kubeconfig(f"H18-{name}", "an address that leads inwards is not called", _at(server), INSECURE, "server", says)
         for name, server, says in (
             ("metadata", "https://169.254.169.254", "a cloud metadata address"),
             ("loopback", "https://127.0.0.1:PORT", "a loopback address"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import io
 import json
 import socket
@@ -10,6 +11,7 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from random import Random
 from typing import Any, Final
 
@@ -400,16 +402,26 @@ def data_plane(name: str) -> ApiServer:
     """A cluster with cass-operator's kinds and the controller's namespace."""
     server = ApiServer(name=name, rng=Random(name), authority=AUTHORITY)
     server.apply_manifest({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-    for crd in data_plane_crds():
-        server.apply_manifest(crd)
+    for crd in _data_plane_definitions():
+        server.apply_manifest(copy.deepcopy(crd))
     return server
+
+
+@cache
+def _definitions() -> list[Json]:
+    return list(definitions().values())
+
+
+@cache
+def _data_plane_definitions() -> list[Json]:
+    return data_plane_crds()
 
 
 async def prepared(one: Stand) -> None:
     """Give the control plane its namespace and definitions."""
     one.control.apply_manifest({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-    for definition in definitions().values():
-        one.control.apply_manifest(definition)
+    for definition in _definitions():
+        one.control.apply_manifest(copy.deepcopy(definition))
 
 
 @asynccontextmanager

@@ -14,7 +14,18 @@ from controller.definitions import definitions
 from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube.resources import SECRETS
 from controller.sandbox.crds import data_plane_crds
-from tests.hardening.stand import CANARY, NAMESPACE, OWN, STEADY, SUBJECT, Stand, cluster_of, operated, stand
+from tests.hardening.stand import (
+    CANARY,
+    NAMESPACE,
+    OWN,
+    STEADY,
+    SUBJECT,
+    Stand,
+    cluster_of,
+    data_plane,
+    operated,
+    stand,
+)
 
 pytestmark = pytest.mark.looptime
 
@@ -37,26 +48,24 @@ def smuggle(one: Stand, name: str, spec: Any, **metadata: Any) -> None:
     one.control.inject(CLIENT_CONFIGS, {**head, "metadata": {**metadata, "generation": 1}, "spec": spec})
 
 
-async def invalid(one: Stand, name: str, says: str) -> None:
-    """It is said by an event, if the API server lets no status be written, and without end of trying."""
-    await one.until(lambda: one.has_event(name, "InvalidSpec"), "an event says it")
-    (event,) = await one.events(name)
-    assert f"ClientConfig {NAMESPACE}/{name}" in event["message"]
-    assert says in event["message"]
+async def invalid(one: Stand, says: dict[str, str]) -> None:
+    """Each is said by an event, if the API server lets no status be written, and without end of trying."""
+    for name, fragment in says.items():
+        await one.until(lambda name=name: one.has_event(name, "InvalidSpec"), f"an event says it of {name}")
+        (event,) = await one.events(name)
+        assert f"ClientConfig {NAMESPACE}/{name}" in event["message"]
+        assert fragment in event["message"]
     sent = len(one.said)
     await asyncio.sleep(120)
-    assert len([line for line in one.said[sent:] if name.encode() in line]) <= 2
+    for name in says:
+        assert len([line for line in one.said[sent:] if name.encode() in line]) <= 2
 
 
-@pytest.mark.parametrize(
-    ("says", "spec"),
-    [("kubeConfigSecret.name is empty", None), ("kubeConfigSecret.name is empty", {})],
-    ids=["null", "empty"],
-)
-async def test_c01_a_spec_that_is_missing_is_invalid(one: Stand, says: str, spec: Any) -> None:
-    smuggle(one, "bad", spec)
+async def test_c01_a_spec_that_is_missing_is_invalid(one: Stand) -> None:
+    for name, spec in {"null": None, "empty": {}}.items():
+        smuggle(one, name, spec)
     watched = await one.begin()
-    await invalid(one, "bad", says)
+    await invalid(one, dict.fromkeys(("null", "empty"), "kubeConfigSecret.name is empty"))
     assert one.watched() == watched
 
 
@@ -136,33 +145,40 @@ def two_contexts(one: Stand) -> bytes:
 LONGEST = "a." * 126 + "a"  # 253 characters
 
 
-@pytest.mark.parametrize("context", [LONGEST, "arn:aws:eks:eu-west-1:1:cluster/x", "a b{}%s\\\"'", "größe"])
-async def test_c08_any_name_of_a_context_goes_through_labels_and_metrics(one: Stand, context: str) -> None:
-    url = "https://10.1.0.9:6443"
-    one.servers[url] = one.servers[one.urls[SUBJECT]]
-    await one.delete(CLIENT_CONFIGS, SUBJECT)
-    await one.put_secret(SUBJECT, one.kubeconfig(context, server=url))
-    await one.put_config(SUBJECT, {"contextName": context, "kubeConfigSecret": {"name": SUBJECT}})
+async def test_c08_any_name_of_a_context_goes_through_labels_and_metrics(one: Stand) -> None:
+    contexts = [LONGEST, "arn:aws:eks:eu-west-1:1:cluster/x", "a b{}%s\\\"'", "größe"]
+    for number, context in enumerate(contexts):
+        url = f"https://10.1.9.{number}:6443"
+        one.servers[url] = data_plane(context)
+        await one.put_secret(f"any-{number}", one.kubeconfig(context, server=url))
+        await one.put_config(f"any-{number}", {"contextName": context, "kubeConfigSecret": {"name": f"any-{number}"}})
     await one.begin()
-    await one.until(lambda: one.metric("remote_cluster_up", context=context) == 1.0, "a metric bears its name")
+    for context in contexts:
+        await one.until(
+            lambda context=context: one.metric("remote_cluster_up", context=context) == 1.0, "a metric bears its name"
+        )
 
 
-@pytest.mark.parametrize("context", ["a" * 254, "a\nb", "\x1b[31mred", "x" * 10_000])
-async def test_c08_what_cannot_be_a_label_is_invalid(one: Stand, context: str) -> None:
-    await one.put_config("bad", {"contextName": context, "kubeConfigSecret": {"name": "bad"}})
+async def test_c08_what_cannot_be_a_label_is_invalid(one: Stand) -> None:
+    contexts = ["a" * 254, "a\nb", "\x1b[31mred", "x" * 10_000]
+    for number, context in enumerate(contexts):
+        await one.put_config(f"bad-{number}", {"contextName": context, "kubeConfigSecret": {"name": "bad"}})
     await one.begin()
-    message = await one.says("bad", "InvalidSpec", "spec.contextName")
-    assert len(message) < 1024
-    assert message.isprintable()
-    assert one.metric("remote_cluster_up", context=context) is None
+    for number, context in enumerate(contexts):
+        message = await one.says(f"bad-{number}", "InvalidSpec", "spec.contextName")
+        assert len(message) < 1024
+        assert message.isprintable()
+        assert one.metric("remote_cluster_up", context=context) is None
     assert all(len(line) < 8192 for line in one.log.getvalue().splitlines())
 
 
-@pytest.mark.parametrize("name", ["../other", "other/name", "a/../../b", "Upper", "a_b", "%2e%2e", "x" * 254])
-async def test_c09_a_secret_is_named_in_its_own_namespace_only(one: Stand, name: str) -> None:
-    await one.put_config("bad", {"contextName": "bad", "kubeConfigSecret": {"name": name}})
+async def test_c09_a_secret_is_named_in_its_own_namespace_only(one: Stand) -> None:
+    names = ["../other", "other/name", "a/../../b", "Upper", "a_b", "%2e%2e", "x" * 254]
+    for number, name in enumerate(names):
+        await one.put_config(f"bad-{number}", {"kubeConfigSecret": {"name": name}})
     await one.begin()
-    await one.says("bad", "InvalidSpec", "only Secrets of namespace")
+    for number, _ in enumerate(names):
+        await one.says(f"bad-{number}", "InvalidSpec", "only Secrets of namespace")
     asked = [line for line in one.said if b"/secrets/" in line and b"steady" not in line and b"subject" not in line]
     assert asked == []
 
@@ -179,22 +195,19 @@ async def test_c10_fields_that_nobody_knows_are_left_alone(one: Stand) -> None:
     assert (await one.client.get(CLIENT_CONFIGS, NAMESPACE, SUBJECT)).decode(dict)["spec"] == spec
 
 
-@pytest.mark.parametrize(
-    ("says", "spec"),
-    [
-        ("kubeConfigSecret", {"kubeConfigSecret": "text"}),
-        ("kubeConfigSecret", {"kubeConfigSecret": ["x"]}),
-        ("kubeConfigSecret.name", {"kubeConfigSecret": {"name": 7}}),
-        ("contextName", {"contextName": {"a": "text"}, "kubeConfigSecret": {"name": "x"}}),
-        ("spec", "text"),
-        ("spec", [1]),
-    ],
-    ids=str,
-)
-async def test_c11_another_shape_is_invalid_and_the_watch_goes_on(one: Stand, says: str, spec: Any) -> None:
-    smuggle(one, "bad", spec)
+async def test_c11_another_shape_is_invalid_and_the_watch_goes_on(one: Stand) -> None:
+    shapes = {
+        "a-text": ("kubeConfigSecret", {"kubeConfigSecret": "text"}),
+        "a-list": ("kubeConfigSecret", {"kubeConfigSecret": ["x"]}),
+        "a-number": ("kubeConfigSecret.name", {"kubeConfigSecret": {"name": 7}}),
+        "a-mapping": ("contextName", {"contextName": {"a": "text"}, "kubeConfigSecret": {"name": "x"}}),
+        "only-text": ("spec", "text"),
+        "only-a-list": ("spec", [1]),
+    }
+    for name, (_, spec) in shapes.items():
+        smuggle(one, name, spec)
     watched = await one.begin()
-    await invalid(one, "bad", says)
+    await invalid(one, {name: says for name, (says, _) in shapes.items()})
     await one.put_config("later")
     await one.says("later", "RestartRequired")
     assert one.watched() == watched
