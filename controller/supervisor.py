@@ -51,6 +51,7 @@ from controller.settings import Settings
 
 COMPONENT: Final = "k8ssandra-controller"
 SWEEP_AFTER: Final = 1.0  # s; clusters that go together are swept up together
+SWEEP_AT: Final = 10  # clusters that have gone, after which the sweep is not put off
 
 _log = structlog.get_logger(__name__)
 
@@ -88,6 +89,7 @@ class Controller:
         self._chance = Chance(rng)
         self._clock = clock or SystemClock()
         self._sweep: asyncio.TimerHandle | None = None
+        self._gone = 0  # clusters since the last sweep
         self._seen: dict[str, _Sight] = {}  # by context: what the last visit was about
         self.health_port = 0
         self.metrics_port = 0
@@ -191,11 +193,16 @@ class Controller:
 
         Not put off by what goes meanwhile: where something goes every second, nothing would ever be freed.
         """
+        self._gone += 1
+        if self._gone >= SWEEP_AT and self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
         if self._sweep is None:
-            self._sweep = asyncio.get_running_loop().call_later(SWEEP_AFTER, self._sweep_up)
+            after = SWEEP_AFTER if self._gone < SWEEP_AT else 0.0  # never at once: who ends it still holds it
+            self._sweep = asyncio.get_running_loop().call_later(after, self._sweep_up)
 
     def _sweep_up(self) -> None:
-        self._sweep = None
+        self._sweep, self._gone = None, 0
         gc.collect()
 
     # ── clusters that come and go ───────────────────────────────────────────────────────────────────
