@@ -242,13 +242,16 @@ class Stand:
         """The log, line by line."""
         return [json.loads(line) for line in self.log.getvalue().splitlines()]
 
-    def metric(self, name: str, **labels: str) -> float | None:
+    def samples(self, name: str) -> list[tuple[Mapping[str, str], float]]:
+        """What a metric says now: labels and value."""
         assert self.controller is not None
-        for family in text_string_to_metric_families(self.controller.metrics.render().decode()):
-            for sample in family.samples:
-                if sample.name == f"k8ssandra_controller_{name}" and labels.items() <= sample.labels.items():
-                    return sample.value
-        return None
+        families = text_string_to_metric_families(self.controller.metrics.render().decode())
+        found = [sample for family in families for sample in family.samples]
+        return [(sample.labels, sample.value) for sample in found if sample.name == f"k8ssandra_controller_{name}"]
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        """The first sample of a metric that has these labels."""
+        return next((value for found, value in self.samples(name) if labels.items() <= found.items()), None)
 
     # ── the world ───────────────────────────────────────────────────────────────────────────────────
 
