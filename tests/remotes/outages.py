@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from random import Random
@@ -22,7 +23,8 @@ WITHIN: Final = 45.0  # s for anything to be noticed or over
 PROBE: Final = 3.0  # s between two looks: a fault begins anywhere in between
 MANY: Final = 5  # K8ssandraClusters of the clusters called crowded
 BLIP: Final = 2.0  # s
-STATE_POLL: Final = 0.1  # s between two readings of the states in memory
+
+_LOSING: Final = re.compile(r'"cluster is (Suspect|Unreachable)"')
 
 Begin = Callable[[Proxy], None]
 
@@ -63,7 +65,6 @@ class Watched(msgspec.Struct):
     fleet: Fleet
     running: RunningController
     histories: dict[str, History]
-    states: dict[str, list[tuple[float, str]]] = {}
 
 
 async def outages(found: Findings, *, quick: bool) -> None:
@@ -94,7 +95,6 @@ async def _outages(*, quick: bool) -> list[Figure]:
             for name in own:
                 await world.create(name, context)
         await world.ready([name for own in clusters.values() for name in own])
-        following = asyncio.create_task(_follow_states(watched))
         for number in range(rounds):
             size, begun = 4 + number, asyncio.get_running_loop().time()
             dead = contexts[: len(losses)]
@@ -115,8 +115,6 @@ async def _outages(*, quick: bool) -> list[Figure]:
                 for context, (kind, _), late in zip(blinking, BLIPS, results[len(losses) :], strict=True)
             ]
             flips_elsewhere += sum(world.flips(context, begun) for context in alone)
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
     return _figures(found, blips, flips_elsewhere)
 
 
@@ -135,17 +133,16 @@ async def _outage(
     accepted, counted, since = plane.proxy.accepted, await _attempts(watched, context), loop.time()
     await asyncio.sleep(rng.uniform(4, 8))  # anywhere in its backoff
     seconds = loop.time() - since
-    attempts = (plane.proxy.accepted - accepted) / seconds
-    tried = (await _attempts(watched, context) - counted) / seconds
+    attempts = _rate(plane.proxy.accepted - accepted, seconds)
+    tried = _rate(await _attempts(watched, context) - counted, seconds)
     lines = sum(since <= line.at and f'"{context}"' in line.text for line in watched.running.log)
     healed = loop.time()
     plane.proxy.heal()
     connected = await world.said(context, healed, "True", WITHIN)
     written = await _written(watched, plane, clusters, size, healed)
-    suspected = [at - begun for at, state in watched.states.get(context, ()) if at >= begun and state != "Ready"]
     return Outage(
         kind=kind,
-        suspected=min(suspected, default=None),
+        suspected=_suspected(watched, context, begun),
         noticed=noticed,
         connected=connected,
         first=min(written),
@@ -187,28 +184,27 @@ async def _written(watched: Watched, plane: Plane, clusters: Sequence[str], size
     return [each.at - since for each in seen]
 
 
+def _rate(count: float, seconds: float) -> float:
+    """Of so many moments within a span: between n of them are n - 1 intervals."""
+    return max(0.0, count - 1) / seconds
+
+
 async def _attempts(watched: Watched, context: str) -> float:
     return await watched.running.total("remote_cluster_connect_attempts_total", context=context)
 
 
-async def _follow_states(watched: Watched) -> None:
-    """Note every change of the states in memory, as the metrics show them."""
-    loop = asyncio.get_running_loop()
-    last: dict[str, str] = {}
-    while True:
-        for labels, value in await watched.running.samples("remote_cluster_state"):
-            if value == 1 and last.get(labels["context"]) != labels["state"]:
-                last[labels["context"]] = labels["state"]
-                watched.states.setdefault(labels["context"], []).append((loop.time(), labels["state"]))
-        await asyncio.sleep(STATE_POLL)
+def _suspected(watched: Watched, context: str, since: float) -> float | None:
+    """Seconds until the controller said that it suspects the cluster, or that it is lost; None when it has not."""
+    for line in watched.running.log:
+        if line.at >= since and f'"{context}"' in line.text and _LOSING.search(line.text):
+            return line.at - since
+    return None
 
 
 def _figures(found: Sequence[Outage], blips: Sequence[tuple[str, int, float]], flips_elsewhere: int) -> list[Figure]:
     of = {kind: [each for each in found if each.kind == kind] for kind, _, _ in LOSSES}
     suspected = [each.suspected for each in found if each.suspected is not None]
-    figures = []
-    if suspected:
-        figures.append(at_most(GROUP, "G1 lost → no new changes there (Suspect)", suspected, 6))
+    figures = [at_most(GROUP, "G1 lost → no new changes there (Suspect)", suspected, 6)]
     figures += [
         at_most(GROUP, f"G2 {kind} → condition says so", (each.noticed for each in of[kind]), bound)
         for kind, bound in (("refused", 4), ("black hole", 13), ("reset at once", 4), ("accepted, no answer", 13))
