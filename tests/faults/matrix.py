@@ -19,7 +19,7 @@ REFUSED: Final = 4.0  # s until a cluster that refuses is said to be away
 HOLE: Final = 13.0  # s until one that does not answer is
 RETURN: Final = 6.0  # s until a cluster that is back is said to be
 RECONCILE: Final = 8.0  # s until the first change there
-CATCH_UP: Final = 15.0  # s until what can be done there at once was done
+SHORT: Final = 5.0  # s of trouble at home at the start: its watches try again after up to 30 s
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +109,17 @@ def breaches(case: Case, phase: Phase) -> list[str]:
     ]
 
 
+def breaches_at_home(fault: Callable[[], Fault], phase: Phase) -> list[str]:
+    """The same where the way to the control plane itself is ill: then everybody waits, and nobody is blamed."""
+    # What the controller decides once, at first sight, it has to see before people change it.
+    told = tell(fault, phase, LASTS if phase in (Phase.STEADY, Phase.WRITE) else SHORT, where="")
+    plain = reference(phase)
+    case = Case(fault=fault, repeats=True)
+    blamed = [shown for shown in told.shown if shown.reason != "Connected"]
+    said = [f"a cluster was blamed: {blamed}"] if blamed else []
+    return [*_objects(case, told, plain), *said, *_logs(told, known=True)]
+
+
 def _others(told: Told, plain: Told) -> Iterator[str]:
     """What does not concern the sick cluster happened at the same moments."""
     for context in HEALTHY:
@@ -180,8 +191,13 @@ def _load(case: Case, told: Told) -> Iterator[str]:
         yield f"{busiest} connections were tried within 10 s"
 
 
-def _logs(told: Told) -> Iterator[str]:
-    loud = [entry for entry in told.logs if entry.get("exc_info") or entry["log_level"] in ("error", "critical")]
+def _logs(told: Told, *, known: bool = False) -> Iterator[str]:
+    """No error that nobody has thought of; ``known``: those of a server are to be expected."""
+    loud = [
+        entry
+        for entry in told.logs
+        if entry.get("exc_info") or (not known and entry["log_level"] in ("error", "critical"))
+    ]
     if loud:
         first = loud[0]
         yield f"{len(loud)} errors in the log, first: {first['event']}: {first.get('exc_info') or first.get('error')}"

@@ -253,11 +253,12 @@ class Wire:
         path = self._path
         await path.connect()
         path.tell(request, served=False)
-        if path.fault is not None:
-            answer = await path.fault.answer(path, request)
+        fault = path.fault  # as it was when the request went off; it may be over before the answer is there
+        if fault is not None:
+            answer = await fault.answer(path, request)
             if answer is not None:
-                return await path.fault.deliver(path, request, answer)
-            request = path.fault.rewrite(path, request)
+                return await fault.deliver(path, request, answer)
+            request = fault.rewrite(path, request)
         await asyncio.sleep(2 * path.latency)
         opened = await self._server(token).stream(request, silence=NEVER)
         if isinstance(opened, Response):

@@ -17,7 +17,7 @@ from controller.fleet.service_account import TOKEN_TYPE
 from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, PODS, SECRETS
 from controller.kube.transport import Request
 from tests.faults.faults import Fault
-from tests.faults.path import Seen
+from tests.faults.path import Path, Seen
 from tests.faults.virtual import simulate
 from tests.faults.world import NAMESPACE, Shown, World, k8ssandra_cluster, world
 
@@ -75,19 +75,21 @@ class Told(msgspec.Struct):
         return [shown for shown in self.shown if shown.name == name]
 
 
-def tell(fault: Callable[[], Fault] | None = None, phase: Phase = Phase.STEADY, lasts: float = LASTS) -> Told:
-    """Tell the story; the same arguments give the same run."""
-    return simulate(lambda: _tell(fault() if fault else None, phase, lasts))
+def tell(
+    fault: Callable[[], Fault] | None = None, phase: Phase = Phase.STEADY, lasts: float = LASTS, where: str = SICK
+) -> Told:
+    """Tell the story; the same arguments give the same run. ``where``: "" is the control plane."""
+    return simulate(lambda: _tell(fault() if fault else None, phase, lasts, where))
 
 
-async def _tell(fault: Fault | None, phase: Phase, lasts: float) -> Told:
+async def _tell(fault: Fault | None, phase: Phase, lasts: float, where: str) -> Told:
     async with world(CONTEXTS) as one:
         for context in CONTEXTS:
             one.register(context)
         one.apply(k8ssandra_cluster("near", {"east": 1}))
         one.apply(k8ssandra_cluster("wide", {"east": 1, "west": 1}))
         one.apply(k8ssandra_cluster("far", {"west": 1}))
-        window = _Window(one, fault, phase, lasts)
+        window = _Window(one.paths[where], fault, phase, lasts)
         one.start()
         await _at(STEADY)
         window.steady()
@@ -108,7 +110,7 @@ async def _tell(fault: Fault | None, phase: Phase, lasts: float) -> Told:
             seen=one.seen,
             shown=one.shown,
             logs=one.logs,
-            attempts=one.paths[SICK].attempts,
+            attempts=one.paths[where].attempts,
             idle_writes=[path for way in one.paths.values() for path in way.idle_writes],
             strays=one.paths[SICK].strays,
             made=_made(one),
@@ -119,9 +121,9 @@ async def _tell(fault: Fault | None, phase: Phase, lasts: float) -> Told:
 class _Window:
     """When the fault begins and ends."""
 
-    def __init__(self, one: World, fault: Fault | None, phase: Phase, lasts: float) -> None:
+    def __init__(self, path: Path, fault: Fault | None, phase: Phase, lasts: float) -> None:
         self.began = self.ended = 0.0
-        self._path = one.paths[SICK]
+        self._path = path
         self._fault = fault
         self._phase = phase
         self._lasts = lasts

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from tests.faults.matrix import CASES, Case, breaches
+from tests.faults import faults
+from tests.faults.faults import Fault
+from tests.faults.matrix import CASES, Case, breaches, breaches_at_home
 from tests.faults.script import Phase
 
 
@@ -14,3 +18,30 @@ from tests.faults.script import Phase
 )
 def test_a_fault_hurts_nobody_else_and_is_over_when_it_is_over(case: Case, phase: Phase) -> None:
     assert breaches(case, phase) == []
+
+
+@pytest.mark.parametrize("phase", Phase)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        faults.Refused,
+        faults.Reset,
+        faults.Lost,
+        faults.BlackHole,
+        faults.HalfOpen,
+        faults.Lossy,
+        faults.Flaky,
+        faults.Trickle,
+        faults.Unauthorized,
+        faults.Expired,
+        faults.Throttling,
+        faults.Unavailable,
+        faults.Truncated,
+        faults.Duplicated,
+        faults.TimeTravel,
+    ],
+)
+def test_a_fault_on_the_way_to_the_control_plane_is_over_when_it_is_over(
+    fault: Callable[[], Fault], phase: Phase
+) -> None:
+    assert breaches_at_home(fault, phase) == []

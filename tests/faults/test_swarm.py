@@ -123,7 +123,9 @@ async def run(seed: int | None) -> dict[str, Json]:
         await asyncio.sleep(CALM)
         written = len(one.writes())
         await asyncio.sleep(QUIET)
-        assert one.writes()[written:] == [], "there is still something to write"
+        # The figures in a ClientConfig's status, when credentials expire among them, may be five minutes late.
+        late = [seen for seen in one.writes()[written:] if "/clientconfigs/" not in seen.path]
+        assert late == [], "there is still something to write"
         assert too_early == [], "a K8ssandraCluster went before its datacenters"
         errors = [entry for entry in one.logs if entry.get("exc_info")]
         assert errors == []
