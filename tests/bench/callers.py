@@ -11,6 +11,7 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
+from controller.kube import tls_buffers
 from controller.kube.access import Access
 from controller.kube.aiohttp_transport import AiohttpTransport
 from controller.kube.client import Client
@@ -65,6 +66,8 @@ def bare(access: Access) -> dict[str, Caller]:
 
 async def main() -> None:
     name, server, authority = sys.argv[1:]
+    if name == "ours":
+        tls_buffers.shrink()  # as the command `run` does
     access = Access(server=server, certificate_authority=authority.encode(), token=TOKEN)
     calls = {"ours": ours, "bare": bare}[name](access)
 

@@ -19,6 +19,7 @@ from controller.engine.source import ResourceSource
 from controller.engine.store import Delta, Store
 from controller.engine.worker import Item
 from controller.engine.workqueue import WorkQueue
+from controller.kube import tls_buffers
 from controller.kube.access import Access
 from controller.kube.aiohttp_transport import AiohttpTransport
 from controller.kube.client import Client
@@ -185,6 +186,8 @@ READERS: Final = {"ours": Ours, "bare": Bare, "kubernetes-asyncio": KubernetesAs
 
 async def main() -> None:
     name, server, authority = sys.argv[1:]
+    if name == "ours":
+        tls_buffers.shrink()  # as the command `run` does
     reader: Reader = READERS[name](Access(server=server, certificate_authority=authority.encode(), token=TOKEN))
 
     async def handle(question: Json) -> Json:
