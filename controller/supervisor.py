@@ -50,6 +50,7 @@ from controller.replication.reconcile import ReplicatedSecretReconciler
 from controller.settings import Settings
 
 COMPONENT: Final = "k8ssandra-controller"
+TAKE_OVER: Final = 3.0  # s after which a Secret's new credentials are in use, if they are good
 SWEEP_AFTER: Final = 1.0  # s; clusters that go together are swept up together
 SWEEP_AT: Final = 10  # clusters that have gone, after which the sweep is not put off
 
@@ -290,7 +291,9 @@ class Controller:
             return
         if resource == SECRETS and cluster is self.local:
             for delta in deltas:
-                self.pool.secret_changed(delta.object.head.namespace, delta.object.head.name)
+                for member in self.pool.secret_changed(delta.object.head.namespace, delta.object.head.name):
+                    # The end of the credentials is shown too, which changes without a change of the state.
+                    self.local.queue.add_after(Item(CLIENT_CONFIG, member.namespace, member.name), TAKE_OVER)
         self._router.route(cluster, resource, deltas)
         self._secrets.route(cluster, resource, deltas)
 

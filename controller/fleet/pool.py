@@ -202,11 +202,17 @@ class Pool:
             member.go_at(pace(annotations_of(config)))
             self._identities.config_changed(head.namespace, head.name)
 
-    def secret_changed(self, namespace: str, name: str) -> None:
-        """Tell the connections that use this Secret."""
-        for member in self._members.values():
-            if member.connection is not None and member.namespace == namespace and member.secret == name:
-                member.connection.wake()
+    def secret_changed(self, namespace: str, name: str) -> list[Member]:
+        """Tell the connections that use this Secret; returns whose they are."""
+        found = [
+            member
+            for member in self._members.values()
+            if member.connection is not None and member.namespace == namespace and member.secret == name
+        ]
+        for member in found:
+            assert member.connection is not None
+            member.connection.wake()
+        return found
 
 
 def _age(member: Member) -> tuple[str, str]:

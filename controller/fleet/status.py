@@ -27,7 +27,7 @@ from controller.kube.projection import Projection
 READY: Final = "Ready"
 KIND: Final = CLIENT_CONFIGS.kind
 REFRESH: Final = 300.0  # s at least between two writes that only bring words and figures up to date
-LOOK_AGAIN: Final = 3600.0  # s at most until credentials that end are looked at again
+LOOK_AGAIN: Final = 300.0  # s at most until credentials that end are looked at again; it costs no request
 
 # The next failure may have other words for the same outage; those of its beginning stand for a while.
 _PASSING: Final = frozenset({Reason.UNREACHABLE, Reason.TLS_ERROR, Reason.UNAUTHORIZED, Reason.ROTATION_FAILED})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from controller.definitions import definitions
 from controller.fleet.state import Phase
+from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube.resources import CRDS
 from controller.observability.metrics import PREFIX, Metrics
-from tests.unit.fleet.world import FIRST, SECOND, Fleet, eventually
+from tests.unit.fleet.world import FIRST, NAMESPACE, SECOND, Fleet, eventually
 from tests.unit.fleet.world import fleet as make_fleet
 from tests.unit.test_supervisor import Run, kubeconfig, running, two_members
 
@@ -139,6 +142,10 @@ async def test_the_end_of_credentials_is_a_metric(fleet: Fleet) -> None:
     await eventually(
         lambda: run.metric("remote_cluster_credentials_expire_soon", context="east") == 0.0, "the end is known"
     )
+    ends = run.metric("remote_cluster_credentials_expiry_timestamp_seconds", context="east")
+    await asyncio.sleep(5)
+    found = (await fleet.client.get(CLIENT_CONFIGS, NAMESPACE, "east")).decode(dict)
+    assert datetime.fromisoformat(found["status"]["credentialsExpireAt"]).timestamp() == ends
 
 
 def test_a_server_cannot_make_up_codes() -> None:
