@@ -14,7 +14,7 @@ import structlog
 from yarl import URL
 
 from controller.cli.failures import first
-from controller.fleet.limits import raise_open_files
+from controller.fleet.limits import forbid_core_dumps, raise_open_files
 from controller.kube import tls_buffers
 from controller.kube.addresses import AddressPolicy, Resolvers
 from controller.kube.addresses import policy as address_policy
@@ -120,6 +120,7 @@ def run(**options: Any) -> None:
         hot_reload=options["hot_reload"],
         renew_tokens=options["renew_tokens"],
     )
+    forbid_core_dumps()
     try:
         anyio.run(_run, settings)
     except KubeError as error:

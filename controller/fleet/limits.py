@@ -1,4 +1,4 @@
-"""How many files, and that means sockets, this process may have open, and how many its clusters need."""
+"""What this process may use: how many files, and that means sockets, and how many its clusters need; no core dumps."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ PROCESS: Final = 64  # its own: standard streams, the loop's, endpoints and who 
 PROBES: Final = 2  # a probe has a connection of its own, and so has what proves itself before it is taken over
 
 _log = structlog.get_logger(__name__)
+
+
+def forbid_core_dumps() -> None:
+    """Have no memory of this process written to a disk when it is killed: tokens and keys are in it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def raise_open_files() -> int:

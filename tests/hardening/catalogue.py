@@ -62,6 +62,32 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     ),
     "Z17": (f"{_FLEET}renewal.py::test_without_the_flag_nothing_is_renewed_and_people_are_warned",),
 }
+# Of the rest of the checklist: what is about roles, the pod and what is said.
+_MANIFESTS: Final = "tests/unit/test_manifests.py::test_"
+FURTHER: Final[dict[str, tuple[str, ...]]] = {
+    "Z21": (f"{_MANIFESTS}no_role_has_wildcards_or_ways_to_more_rights",),
+    "Z22": (f"{_MANIFESTS}without_it_nothing_is_cluster_wide_but_the_look_at_one_namespace",),
+    "Z23": (f"{_MANIFESTS}the_control_planes_role_is_exactly_what_is_called_there",),
+    "Z24": (
+        f"{_MANIFESTS}no_role_has_wildcards_or_ways_to_more_rights",
+        f"{_MANIFESTS}an_account_may_renew_its_own_token_and_no_other",
+    ),
+    "Z25": (f"{_MANIFESTS}the_data_planes_role_is_exactly_what_is_called_there",),
+    "Z27": (f"{_MANIFESTS}the_control_planes_role_is_exactly_what_is_called_there",),
+    "Z28": (
+        f"{_MANIFESTS}the_token_is_projected_and_lasts_an_hour",
+        f"{_MANIFESTS}no_pod_gets_an_accounts_token_by_itself",
+    ),
+    "Z31": (f"{_KUBE}aiohttp_transport.py::test_nothing_of_the_credentials_is_in_an_error",),
+    "Z38": ("tests/hardening/test_client_configs.py::test_c09_a_secret_is_named_in_its_own_namespace_only",),
+    "Z39": ("tests/unit/test_supervisor.py::test_only_watched_namespaces_are_looked_at",),
+    "Z40": ("tests/unit/cassandra/test_routing.py::test_labels_in_a_context_that_is_not_named_concern_nobody",),
+    "Z43": ("tests/hardening/test_clusters.py::test_p06_p09_foreign_secrets_and_kubeconfigs_stay_where_they_are",),
+    "Z49": (f"{_MANIFESTS}nothing_can_be_written_in_the_pod",),
+    "Z50": (f"{_MANIFESTS}the_pod_is_restricted",),
+    "Z57": ("tests/unit/test_seams.py::test_a_module_keeps_to_the_seams",),
+}
+
 UNPROVEN: Final[dict[str, str]] = {
     "D21": "a superuser Secret with other keys than username and password is not noticed yet",
 }

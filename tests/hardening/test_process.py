@@ -98,7 +98,8 @@ async def ended(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple
                 await one.says(row.id.lower(), row.reason, within=30.0)
             await one.client.create(K8SSANDRA_CLUSTERS, NAMESPACE, cluster_of(STEADY))
             await one.until(lambda: one.says_of_datacenter("dc1", "", ""), "the good cluster converges", within=30.0)
-            found = {"status": running.returncode, "metrics": await scraped(running.pid), "pid": running.pid}
+            limits = Path(f"/proc/{running.pid}/limits").read_text()
+            found = {"status": running.returncode, "metrics": await scraped(running.pid), "limits": limits}
             assert not (folder / "marker").exists()
             running.send_signal(signal.SIGTERM)
             await asyncio.wait_for(running.wait(), 15.0)
@@ -187,6 +188,11 @@ async def test_z33_labels_of_metrics_are_contexts_kinds_and_codes(ended: Ended) 
         "class", "from", "to", "implementation", "major", "minor", "patchlevel", "version", "generation", "from_phase",
         "to_phase", "direction", "clientconfig", "name", "state", "cause",
     }  # fmt: skip
+
+
+async def test_z34_its_memory_is_not_written_to_a_disk(ended: Ended) -> None:
+    (line,) = [line for line in ended[1]["limits"].splitlines() if line.startswith("Max core file size")]
+    assert line.split()[4:6] == ["0", "0"]
 
 
 async def test_it_lived_through_all_of_it_and_ended_as_it_was_asked_to(ended: Ended) -> None:
