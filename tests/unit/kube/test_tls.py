@@ -3,10 +3,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from ipaddress import ip_address
@@ -24,6 +22,7 @@ from controller.kube.aiohttp_transport import AiohttpTransport
 from controller.kube.credentials import StaticCredentials
 from controller.kube.tls import client_context
 from controller.kube.transport import Request, Response
+from tests.hardening.traps import FILES, armed
 from tests.unit.kube.https import authority, https, server_context
 from tests.unit.kube.test_aiohttp_transport import ok
 
@@ -228,7 +227,7 @@ def test_an_encrypted_key_is_an_error_and_not_a_question() -> None:
 
 
 def test_the_key_is_never_on_a_disk() -> None:
-    with _recording("open", "tempfile.mkstemp", "os.rename", "os.mkdir") as seen:
+    with armed(FILES) as seen:
         client_context(_client_access())
     assert seen == []
 
@@ -240,35 +239,6 @@ def _client_access(key: bytes | None = None) -> Access:
         client_certificate=client().cert_chain_pems[0].bytes(),
         client_key=client().private_key_pem.bytes() if key is None else key,
     )
-
-
-_watched: list[tuple[frozenset[str], list[str]]] = []
-
-
-def _audit(event: str, arguments: tuple[object, ...]) -> None:
-    for names, seen in _watched:
-        if event in names:
-            seen.append(f"{event} {arguments}")
-
-
-@contextmanager
-def _recording(*names: str) -> Iterator[list[str]]:
-    """The interpreter's audit events of these names, while the block runs."""
-    if not getattr(_recording, "installed", False):
-        sys.addaudithook(_audit)  # there is no way to remove it
-        _recording.installed = True  # type: ignore[attr-defined]
-    entry: tuple[frozenset[str], list[str]] = (frozenset(names), [])
-    _watched.append(entry)
-    try:
-        yield entry[1]
-    finally:
-        _watched.remove(entry)
-
-
-def test_the_recording_sees_files() -> None:
-    with _recording("open") as seen, open("/dev/null", "rb"):
-        pass
-    assert len(seen) == 1
 
 
 @cache
