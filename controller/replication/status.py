@@ -8,8 +8,8 @@ import msgspec
 
 from controller.engine.clock import Clock, rfc3339
 from controller.fleet.actions import Merge, NameConflict, ObserveAgain, perform
-from controller.fleet.pool import Pool
 from controller.fleet.health import health
+from controller.fleet.pool import Pool
 from controller.kube import errors
 from controller.kube.objects import Object
 from controller.kube.projection import Projection
