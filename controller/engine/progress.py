@@ -21,7 +21,7 @@ ABSENT_RECHECK: Final = 30.0  # s ± 20 % between looks whether the kind is inst
 FORBIDDEN_RECHECK: Final = 60.0  # s ± 20 % until a forbidden kind is tried again: roles change by hand
 SHORT_WATCH: Final = 1.0  # s; a watch that ends sooner without a change is an error, or a broken proxy makes a hot loop
 SERVER_ERRORS: Final = 60.0  # s of server errors after which the version may be the reason: list again
-MUTE_TRIES: Final = 2  # watches in a row without a line, not even a bookmark, after which a list has to tell
+MUTE_TRIES: Final = (2, 64)  # watches in a row without a line, after which a list has to tell; doubled when it does not
 UNREADABLE_TRIES: Final = 3  # times that one version may break a stream before a list goes around it
 RELIST_AFTER: Final = (6 * 3600.0, 12 * 3600.0)  # s; a full list as a safety net against what nobody thought of
 MAX_OBJECTS: Final = 100_000  # of one kind; a list that never ends must not fill the memory
@@ -68,6 +68,7 @@ class Progress:
         self._opened_at: float | None = None
         self._changes = 0  # seen on the open stream
         self._mute = 0  # watches in a row, with the open one, on which nothing came
+        self._mute_tries = MUTE_TRIES[0]
         self._dropped = False  # the last stream was accepted and dropped: being accepted proves nothing
         self._server_errors_since: float | None = None
         self._unreadable_at = ("", 0)  # version at which the stream broke, and how often
@@ -128,6 +129,9 @@ class Progress:
         """Take over a batch; returns the error that ends the stream, if one is among it. What precedes it counts."""
         if not _lags(events, self._store.resource_version):
             self._store.last_heard = now
+        self._mute = 0
+        if self._collected is None:
+            self._mute_tries = MUTE_TRIES[0]  # what streams send comes through
         changes: list[Change] = []
         bookmark = ""
         error: KubeError | None = None
@@ -293,7 +297,8 @@ class Progress:
         assert self._collected is not None
         collected, self._collected = self._collected, None
         self._store.last_heard = now
-        self._store.replace(collected.values(), resource_version, admitted=True)
+        if self._store.replace(collected.values(), resource_version, admitted=True):
+            self._mute_tries = MUTE_TRIES[0]
         self.counters.lists[way] += 1
         self._changes += 1
         self._list_needed = self._page_next = False
@@ -325,8 +330,10 @@ class Progress:
         """Lists again where the version may be the cause; everything else resumes from it."""
         if isinstance(error, errors.ResourceVersionTooLarge):
             self.demand_list("version_too_large")
-        elif isinstance(error, errors.StreamSilent) and self._mute >= MUTE_TRIES:
-            self.demand_list("mute")  # a proxy that keeps back what streams send would keep it back for ever
+        elif isinstance(error, errors.StreamSilent) and self._mute >= self._mute_tries:
+            # A proxy may keep back what streams send for ever; and a server may be silent about a kind that rests.
+            self.demand_list("mute")
+            self._mute, self._mute_tries = 0, min(self._mute_tries * 2, MUTE_TRIES[1])
         elif isinstance(error, errors.ServerError):
             if self._server_errors_since is None:
                 self._server_errors_since = now
