@@ -12,13 +12,14 @@ import msgspec
 
 from tests.faults import faults
 from tests.faults.faults import Fault
-from tests.faults.script import EDITS, HEALTHY, LASTS, SICK, Phase, Told, tell
+from tests.faults.script import EDITS, HEALTHY, LASTS, QUIET, SETTLING, SICK, SLOWLY, Phase, Told, tell
 
 EVERY: Final = tuple(Phase)
 REFUSED: Final = 4.0  # s until a cluster that refuses is said to be away
 HOLE: Final = 13.0  # s until one that does not answer is
 RETURN: Final = 6.0  # s until a cluster that is back is said to be
 RECONCILE: Final = 8.0  # s until the first change there
+TEN_MINUTES: Final = 600.0  # s for which nothing may be written after the outages that are most common
 SHORT: Final = 5.0  # s of trouble at home at the start: its watches try again after up to 30 s
 
 
@@ -61,8 +62,17 @@ CASES: Final = (
     Case(fault=faults.NameHangs, reason=AWAY, within=HOLE),
     Case(fault=faults.HandshakeHangs, reason=AWAY, within=HOLE),
     Case(fault=faults.WrongAuthority, reason="TLSError"),
-    Case(fault=faults.Lossy, lasts=600.0),
-    Case(fault=faults.Flaky, lasts=600.0, reason=AWAY, within=600.0, flips=20, prompt=False, repeats=True),
+    Case(fault=faults.Lossy, lasts=600.0, phases=(Phase.CONNECT, Phase.STEADY)),
+    Case(
+        fault=faults.Flaky,
+        lasts=600.0,
+        reason=AWAY,
+        within=600.0,
+        flips=20,
+        prompt=False,
+        repeats=True,
+        phases=(Phase.CONNECT, Phase.WRITE),
+    ),
     Case(fault=faults.Trickle),
     Case(fault=faults.IdleCut, prompt=False),
     Case(fault=faults.Buffering, prompt=False),
@@ -91,14 +101,17 @@ CASES: Final = (
 
 
 @cache
-def reference(phase: Phase) -> Told:
+def reference() -> Told:
     """The story without a fault."""
-    return tell(phase=phase)
+    return tell(quiet=TEN_MINUTES)
 
 
 def breaches(case: Case, phase: Phase) -> list[str]:
     """What went wrong in one cell; [] when nothing did."""
-    told, plain = tell(case.fault, phase, case.lasts), reference(phase)
+    settling = SETTLING if case.prompt and case.back <= RETURN else SLOWLY
+    quiet = TEN_MINUTES if phase is Phase.STEADY and case.fault in (faults.Refused, faults.BlackHole) else QUIET
+    told = tell(case.fault, phase, case.lasts, settling=settling, quiet=quiet)
+    plain = reference()
     return [
         *_others(told, plain),
         *_objects(case, told, plain),
@@ -113,7 +126,7 @@ def breaches_at_home(fault: Callable[[], Fault], phase: Phase) -> list[str]:
     """The same where the way to the control plane itself is ill: then everybody waits, and nobody is blamed."""
     # What the controller decides once, at first sight, it has to see before people change it.
     told = tell(fault, phase, LASTS if phase in (Phase.STEADY, Phase.WRITE) else SHORT, where="")
-    plain = reference(phase)
+    plain = reference()
     case = Case(fault=fault, repeats=True)
     blamed = [shown for shown in told.shown if shown.reason != "Connected"]
     said = [f"a cluster was blamed: {blamed}"] if blamed else []

@@ -19,7 +19,7 @@ from tests.faults.script import Json, state
 from tests.faults.virtual import simulate
 from tests.faults.world import NAMESPACE, World, k8ssandra_cluster, world
 
-SEEDS = range(8)
+SEEDS = range(6)
 CONTEXTS = ("east", "north", "west")
 CLUSTERS = {"one": ("east", "north", "west"), "two": ("west", "east"), "three": ("north",)}
 FINAL = 3  # nodes in every datacenter in the end

@@ -1,4 +1,4 @@
-"""How long it takes until an outage, and its end, are known: forty of each in one run. Virtual time."""
+"""How long it takes until an outage, and its end, are known: thirty of each in one run. Virtual time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.faults.matrix import HOLE, REFUSED, RETURN
 from tests.faults.virtual import simulate
 from tests.faults.world import Shown, k8ssandra_cluster, world
 
-OUTAGES = 40
+OUTAGES = 30
 PERCENTILE = 0.99
 
 
