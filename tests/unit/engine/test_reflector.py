@@ -439,7 +439,7 @@ async def test_where_nothing_comes_through_streams_lists_tell_what_happened() ->
 
 async def test_a_server_that_is_silent_about_a_kind_at_rest_is_listed_ever_more_rarely() -> None:
     mute: list[Arrival] = [(90.0, SILENT)]
-    server = ScriptedServer(lists=[[]], watches=[mute] * 1000, pages=[Page([obj("a", 10)], "10")] * 50)
+    server = ScriptedServer(lists=[[]], watches=[mute] * 1000, pages=[Page([obj("a", 10)], "10")] * 100)
     async with running(server) as run:
         await asyncio.sleep(24 * 3600.0)
         assert run.reflector.counters.relists["mute"] <= 70
