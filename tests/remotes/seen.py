@@ -25,11 +25,12 @@ class Asked(msgspec.Struct, frozen=True):
     verb: str
     resource: str
     status: int
+    look: bool = False
 
     @property
     def limited(self) -> bool:
-        """Whether it counts against a rate."""
-        return self.verb not in EXEMPT and "leases" not in self.resource
+        """Whether it counts against a rate: watches, leases and the owner's looks at its cluster do not."""
+        return self.verb not in EXEMPT and not self.look and "leases" not in self.resource
 
 
 @contextmanager
@@ -41,7 +42,8 @@ def asked(server: ApiServer) -> Iterator[list[Asked]]:
     def note(request: Request, user: User, subject: Subject, answer: Any) -> None:
         if ("user-agent", USER_AGENT) in request.headers:
             status = answer.status if isinstance(answer, Response) else 0
-            found.append(Asked(loop.time(), subject.verb, subject.resource, status))
+            look = request.path.endswith("/namespaces/kube-system") or ("limit", "1") in request.query
+            found.append(Asked(loop.time(), subject.verb, subject.resource, status, look))
         inner(request, user, subject, answer)
 
     server.note = note  # type: ignore[method-assign]
