@@ -36,8 +36,8 @@ class StatusWriter:
         """Write ``status`` if it differs from the live one.
 
         Returns 0 when nothing is left to be written. ``patient``: nothing is wrong, so other words about the same state
-        wait a little, and so does the progress of a datacenter while the API server is busy; then the seconds are
-        returned after which to come again.
+        wait a little, and so does the progress of a datacenter while there is more to write than the API server keeps
+        up with; then the seconds are returned after which to come again.
         """
         live = _mapping(found.decode(dict).get("status"))
         desired = self._desired(live, status)
@@ -71,7 +71,9 @@ class StatusWriter:
             return 0.0
         if "conditions" in patch and _told(patch["conditions"]) != _told(live.get("conditions")):
             return 0.0
-        busy = min(BUNDLED, max(0.0, self._takes - PROMPT) * _STEEPNESS)
+        busy = 0.0
+        if self._local.queue.depth:  # else nobody gains by waiting
+            busy = min(BUNDLED, max(0.0, self._takes - PROMPT) * _STEEPNESS)
         return busy if "datacenters" in patch else max(PATIENCE, busy)
 
     def _desired(self, live: dict[str, Any], status: Status) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from controller.cassandra.resources import K8SSANDRA_CLUSTERS
 from controller.cassandra.status_writer import BUNDLED, PATIENCE, StatusWriter
 from controller.cassandra.watches import LOCAL_WATCHES
 from controller.definitions import definitions
+from controller.engine.worker import Item
 from controller.fleet.cluster import Cluster
 from controller.kube.client import Client
 from controller.kube.conditions import Condition
@@ -219,7 +220,16 @@ async def test_progress_is_bundled_while_the_server_is_busy_and_a_turn_is_not(ou
     ours.server.faults.add(Fault(verb="patch", delay=1.0, times=None))
     await ours.write(status())
     found = await ours.found()
+    ours.local.queue.add(Item("K8ssandraCluster", "ns", "another"))
     assert 1.0 < await ours.writer.write(found, progress(), patient=True) <= BUNDLED
     turned = (Condition(type="Ready", status="False", reason="Broken"),)
     assert await ours.writer.write(found, status(conditions=turned), patient=True) == 0.0
     assert (await ours.live())["conditions"][0]["status"] == "False"
+
+
+@pytest.mark.looptime
+async def test_progress_is_shown_at_once_by_a_slow_server_with_nothing_else_to_do(ours: Bench) -> None:
+    ours.server.faults.add(Fault(verb="patch", delay=1.0, times=None))
+    await ours.write(status())
+    assert await ours.writer.write(await ours.found(), progress(), patient=True) == 0.0
+    assert (await ours.live())["datacenters"] == progress().datacenters
