@@ -46,6 +46,7 @@ from controller.kube.transport import Transport
 from controller.observability import health
 from controller.observability.metrics import Metrics
 from controller.replication import reconcile as replication
+from controller.replication.contents import Contents
 from controller.replication.reconcile import ReplicatedSecretReconciler
 from controller.settings import Settings
 
@@ -102,8 +103,11 @@ class Controller:
         self._own = own
         self.recorder: Final = EventRecorder(own, COMPONENT, self._clock, rng=self._chance.source("events"))
         self._router = Router(self.pool)
-        self._clusters = K8ssandraClusterReconciler(self.pool, self.recorder, self._clock, make_password, self._router)
-        self._secrets = ReplicatedSecretReconciler(self.pool, self._clock)
+        contents = Contents(self.local)
+        self._clusters = K8ssandraClusterReconciler(
+            self.pool, self.recorder, self._clock, make_password, self._router, contents
+        )
+        self._secrets = ReplicatedSecretReconciler(self.pool, self._clock, contents)
         self._configs = ClientConfigStatus(self.pool, self.recorder, self._clock, hot_reload=settings.hot_reload)
         projections = {CLIENT_CONFIG: self._configs.projection}
         self._figures = FleetCollector(self.pool, self._configs, self.recorder, self._clock, projections)

@@ -172,7 +172,12 @@ def away(pool: Pool, context: str) -> Away | None:
 
 def known(cluster: Cluster | None) -> bool:
     """Whether the caches of a cluster have been filled once."""
-    return cluster is not None and all(cluster.cache.synced(resource) for resource in NEEDED)
+    if cluster is None:
+        return False
+    for resource in NEEDED:  # noqa: SIM110 -- asked several times in each pass
+        if not cluster.cache.synced(resource):
+            return False
+    return True
 
 
 def _views(

@@ -36,6 +36,7 @@ from controller.fleet.pool import Pool
 from controller.kube import errors
 from controller.kube.objects import Object
 from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, SECRETS, Resource
+from controller.replication.contents import Contents
 
 
 class K8ssandraClusterReconciler:
@@ -46,12 +47,19 @@ class K8ssandraClusterReconciler:
     """
 
     def __init__(
-        self, pool: Pool, recorder: EventRecorder, clock: Clock, make_password: Callable[[], str], router: Router
+        self,
+        pool: Pool,
+        recorder: EventRecorder,
+        clock: Clock,
+        make_password: Callable[[], str],
+        router: Router,
+        contents: Contents,
     ) -> None:
         self._pool = pool
         self._announcer = Announcer(recorder)
         self._make_password = make_password
         self._router = router
+        self._contents = contents
         self._sources = Sources(pool)
         self._renderings = Renderings(self._sources)
         self._status = StatusWriter(pool.local, clock)
@@ -130,7 +138,9 @@ class K8ssandraClusterReconciler:
                     await ground.survey(action.resource)  # first, for it may take seconds
                     await self._check_owner(snapshot)
                     owned = _removable
-                await perform(action, cluster.client, cluster.cache, partial(owned, snapshot), ground=ground)
+                written = await perform(action, cluster.client, cluster.cache, partial(owned, snapshot), ground=ground)
+                if isinstance(action, Create) and action.resource == SECRETS and written is not None:
+                    self._contents.keep(written)  # it is about to be copied
             except ObserveAgain:
                 error = errors.Conflict(409, "Conflict", f"{action.resource.kind} changed meanwhile")
                 return [(chain.datacenter, error)]

@@ -49,7 +49,10 @@ class Cache:
 
     def synced(self, resource: Resource) -> bool:
         """Whether every namespace watched has been listed at least once."""
-        return all(store.synced for store in self.stores[resource].values())
+        for store in self.stores[resource].values():  # noqa: SIM110 -- asked some twenty times in each pass
+            if not store.synced:
+                return False
+        return True
 
     def unsynced(self) -> list[Resource]:
         return [resource for resource in self.stores if not self.synced(resource)]
@@ -73,7 +76,7 @@ class Cache:
 
     def by_index(self, resource: Resource, index: str, key: Hashable) -> list[Object]:
         found = [obj for store in self.stores[resource].values() for obj in store.by_index(index, key)]
-        return sorted(found, key=lambda obj: (obj.head.namespace, obj.head.name))
+        return found if len(found) < 2 else sorted(found, key=lambda obj: (obj.head.namespace, obj.head.name))
 
     def write_through(self, resource: Resource, obj: Object) -> None:
         if resource in self.stores and (store := self._store(resource, obj.head.namespace)):

@@ -9,7 +9,7 @@ from controller.fleet.cluster import Cluster
 from controller.kube.objects import Object
 from controller.kube.resources import SECRETS
 
-HOLD: Final = 2.0  # s for which a content stays in memory: the passes of other contexts are under way
+HOLD: Final = 5.0  # s for which a content stays in memory: the passes of other contexts are under way
 
 
 class Contents:
@@ -34,6 +34,16 @@ class Contents:
             del self._reads[key]
             read.cancel()
             raise
-        read.set_result(whole)
-        loop.call_later(HOLD, self._reads.pop, key, None)
+        self._hold(key, read, whole)
         return whole
+
+    def keep(self, written: Object) -> None:
+        """A Secret of the control plane as the answer to our own write shows it: it need not be read at once."""
+        key = (written.head.uid, written.head.resource_version)
+        if key not in self._reads:
+            read = self._reads[key] = asyncio.get_running_loop().create_future()
+            self._hold(key, read, written)
+
+    def _hold(self, key: tuple[str, str], read: asyncio.Future[Object], whole: Object) -> None:
+        read.set_result(whole)
+        asyncio.get_running_loop().call_later(HOLD, self._reads.pop, key, None)

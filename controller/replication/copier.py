@@ -61,9 +61,9 @@ class _Verified(msgspec.Struct, frozen=True):
 class Copier:
     """Remembers what it has verified, so that a pass over what is right costs no request."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, contents: Contents) -> None:
         self._pool = pool
-        self._contents = Contents(pool.local)
+        self._contents = contents
         self._verified: dict[tuple[str, Place], _Verified] = {}  # by context and place of the copy
         # By context and place: UID of a source that is there itself, and the epoch in which it was found there.
         self._sources: dict[tuple[str, Place], tuple[str, int]] = {}

@@ -18,6 +18,7 @@ from controller.kube import errors
 from controller.kube.objects import Object
 from controller.kube.resources import SECRETS, Resource
 from controller.replication import copies
+from controller.replication.contents import Contents
 from controller.replication.copier import BY_LABEL, BY_MARK, Copier, candidates, contexts, labels_of, mark_of
 from controller.replication.copies import Refused, Wanted
 from controller.replication.selector import matches, problem
@@ -52,9 +53,9 @@ class ReplicatedSecretReconciler:
     is found anew after a restart.
     """
 
-    def __init__(self, pool: Pool, clock: Clock) -> None:
+    def __init__(self, pool: Pool, clock: Clock, contents: Contents) -> None:
         self._pool = pool
-        self._copier = Copier(pool)
+        self._copier = Copier(pool, contents)
         self._status = ReplicationStatus(pool, clock)
         self._outcomes: dict[tuple[str, str], tuple[Outcome, ...]] = {}  # by UID and context
         self._waiting: dict[tuple[str, str], tuple[Outcome, ...]] = {}  # by UID and context: removals that have to wait

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from controller.cassandra import labels
 from controller.cassandra.compare import diff_fields
+from controller.cassandra.memo import Memo
 from controller.cassandra.plan.model import Problem
 from controller.cassandra.render import replicated_secret, superuser_secret_name
 from controller.cassandra.resources import K8SSANDRA_CLUSTERS
 from controller.cassandra.snapshot import Snapshot
 from controller.cassandra.system_replication import format_replication, initial_system_replication, parse_replication
 from controller.fleet.actions import Action, Apply, Create, Merge
-from controller.kube.objects import Object
+from controller.kube.objects import Object, encode
 from controller.kube.resources import SECRETS
 from controller.replication.types import FINALIZER, ORPHAN, REPLICATED_SECRETS
+
+# Every pass in every context asks, and nearly always nothing has changed.
+_COMPARED: Final = Memo[tuple[bytes, bytes], bool](1024)
 
 
 def preparation(snapshot: Snapshot) -> list[Action]:
@@ -78,13 +82,15 @@ def secrets(snapshot: Snapshot) -> tuple[list[Action], bool]:
         if snapshot.replicated is None:
             # Born with the finalizer that its own reconciler would have to add before the first copy.
             actions.append(Create(REPLICATED_SECRETS, _held(replicated)))
-        elif _is_ours(snapshot, snapshot.replicated) and diff_fields(
-            {"metadata": replicated["metadata"], "spec": replicated["spec"]}, snapshot.replicated.decode(dict)
-        ):
-            live = snapshot.replicated
+        elif _is_ours(snapshot, live := snapshot.replicated) and _differs(replicated, live):
             held = FINALIZER in (live.decode(dict)["metadata"].get("finalizers") or [])
             actions.append(Apply(REPLICATED_SECRETS, _held(replicated) if held else replicated, live))
     return actions, superuser is None
+
+
+def _differs(replicated: dict[str, Any], live: Object) -> bool:
+    wanted = {"metadata": replicated["metadata"], "spec": replicated["spec"]}
+    return _COMPARED.get((encode(wanted), live.raw), lambda: bool(diff_fields(wanted, live.decode(dict))))
 
 
 def _held(replicated: dict[str, Any]) -> dict[str, Any]:

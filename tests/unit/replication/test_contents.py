@@ -85,3 +85,13 @@ async def test_a_read_that_is_cancelled_cancels_nobody_else() -> None:
     first.cancel()
     assert (await second).head.name == "s"
     assert client.asked == 2
+
+
+async def test_what_was_just_written_is_not_read() -> None:
+    client = Slow()
+    read = contents(client)
+    read.keep(secret())
+    assert (await read.get(secret())).head.name == "s"
+    assert client.asked == 0
+    await asyncio.sleep(HOLD + 0.1)
+    assert read._reads == {}
