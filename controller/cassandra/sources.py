@@ -13,6 +13,7 @@ from controller.cassandra.problems import FieldProblem
 from controller.cassandra.render import Facts, needed_passwords
 from controller.cassandra.system_replication import parse_replication
 from controller.cassandra.types import K8ssandraCluster
+from controller.cassandra.watches import owner_of
 from controller.fleet.cluster import Cluster
 from controller.fleet.pool import Pool
 from controller.kube import errors
@@ -21,6 +22,7 @@ from controller.kube.resources import CONFIG_MAPS, SECRETS, Resource
 
 READ_AGAIN: Final = 300.0  # s between two reads of what no watch tells of: it is the user's, and not labelled as ours
 LOOK_AGAIN: Final = 30.0  # s until something that was not there is looked for again
+SUPERUSER_KEYS: Final = frozenset({"username", "password"})
 
 
 class Place(NamedTuple):
@@ -69,7 +71,8 @@ class Sources:
             return found
 
         replication = parse_replication(annotation) if annotation else None
-        return facts.gather(cluster, find(SECRETS), find(CONFIG_MAPS), replication=replication)
+        known, problems = facts.gather(cluster, find(SECRETS), find(CONFIG_MAPS), replication=replication)
+        return known, [*problems, *_unfit_superuser(cluster, find(SECRETS))]
 
     def config_map(self, cluster: K8ssandraCluster, context: str, namespace: str, name: str) -> Object | None:
         """A ConfigMap as it was read last."""
@@ -93,8 +96,9 @@ class Sources:
                 if before is None or _outdated(member, place, before):
                     now = readings[place] = await _read(member, place, keys)
                     changed |= before is None or before.content != now.content or before.found != now.found
-                if _cached(member, place) is None:
-                    wait = READ_AGAIN if readings[place].content is not None else LOOK_AGAIN
+                live = _cached(member, place)
+                if live is None or owner_of(live.head) is None:  # no event of it leads here
+                    wait = READ_AGAIN if live is None and readings[place].content is not None else LOOK_AGAIN
                     due = min(due or wait, wait)
         finally:
             if changed:
@@ -120,7 +124,31 @@ def _needed(cluster: K8ssandraCluster) -> dict[Place, frozenset[str]]:
     for source in needed_passwords(cluster):
         place = Place(SECRETS, source.context, source.namespace, source.secret)
         found[place] = found.get(place, frozenset()) | {source.key}
+    if (name := _given_superuser(cluster)) and (place := Place(SECRETS, "", cluster.namespace, name)):
+        found[place] = found.get(place, frozenset()) | SUPERUSER_KEYS
     return {**found, **dict.fromkeys(_per_node(cluster), frozenset())}
+
+
+def _given_superuser(cluster: K8ssandraCluster) -> str:
+    """Name of the superuser's Secret that a user provides, "" when we make it."""
+    cassandra = cluster.spec.cassandra
+    if cassandra is None or cluster.external_secrets or cassandra.superuser_secret_ref is None:
+        return ""
+    return cassandra.superuser_secret_ref.name
+
+
+def _unfit_superuser(cluster: K8ssandraCluster, find: facts.Find) -> Iterator[FieldProblem]:
+    name = _given_superuser(cluster)
+    secret = find("", cluster.namespace, name) if name else None
+    if secret is None:
+        return
+    if missing := [repr(key) for key in sorted(SUPERUSER_KEYS) if not secret["data"].get(key)]:
+        yield FieldProblem(
+            "spec.cassandra.superuserSecretRef.name",
+            f"Secret {cluster.namespace}/{name} has no {' and no '.join(missing)}",
+            "put the superuser's name and password there, in base64",
+            reason="SecretKeyMissing",
+        )
 
 
 def _per_node(cluster: K8ssandraCluster) -> Iterator[Place]:

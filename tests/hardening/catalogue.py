@@ -15,6 +15,9 @@ NUMBERS: Final = {"C": 18, "S": 14, "K": 24, "H": 26, "R": 16, "D": 26, "P": 10,
 _KUBE: Final = "tests/unit/kube/test_"
 _FLEET: Final = "tests/unit/fleet/test_"
 ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
+    "D21": (
+        "tests/unit/cassandra/test_sources.py::test_d21_a_superuser_secret_with_other_keys_is_said_and_not_replicated",
+    ),
     "P07": (
         "tests/unit/replication/test_reconcile.py::"
         "test_an_immutable_copy_that_differs_is_left_and_made_again_when_it_is_deleted",
@@ -88,6 +91,4 @@ FURTHER: Final[dict[str, tuple[str, ...]]] = {
     "Z57": ("tests/unit/test_seams.py::test_a_module_keeps_to_the_seams",),
 }
 
-UNPROVEN: Final[dict[str, str]] = {
-    "D21": "a superuser Secret with other keys than username and password is not noticed yet",
-}
+UNPROVEN: Final[dict[str, str]] = {}

@@ -163,3 +163,20 @@ async def test_a_secret_that_may_not_be_read_is_said() -> None:
             one.apply(stores(keystore="key", truststore="trust"), context)
         await one.ready()
         assert (await one.get(SECRETS, "stores", "kind-dc1"))["data"]
+
+
+async def test_d21_a_superuser_secret_with_other_keys_is_said_and_not_replicated() -> None:
+    metadata = {"name": "admin", "namespace": NAMESPACE}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"user": "YQ=="}}
+    async with rig() as one:
+        found = manifest(datacenter("dc1"), superuserSecretRef={"name": "admin"})
+        found["metadata"] = {"name": "demo", "namespace": NAMESPACE}
+        one.apply(secret)
+        one.apply(found)
+        said = await one.says("SecretKeyMissing")
+        assert "Secret ns/admin has no 'password' and no 'username'" in said["message"]
+        await asyncio.sleep(60.0)
+        assert "admin" not in await one.names(SECRETS, "kind-dc1")
+        one.apply({**secret, "data": {"username": "YQ==", "password": "Yg=="}})
+        await one.ready()
+        assert (await one.get(SECRETS, "admin", "kind-dc1"))["data"]["password"] == "Yg=="
