@@ -10,8 +10,8 @@ import msgspec
 
 from controller.cassandra import labels
 from controller.cassandra.observe import Renderings
-from controller.cassandra.plan import Plan, plan
-from controller.cassandra.render import superuser_secret_name
+from controller.cassandra.plan import plan
+from controller.cassandra.render import superuser_secret
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.cassandra.snapshot import DatacenterView, Leftover, Snapshot
 from controller.cassandra.types import CassandraDatacenter, K8ssandraCluster
@@ -26,9 +26,8 @@ UNKNOWN_SEED: Final = "192.0.2.1"  # stands for the address of a seed that is no
 
 
 class Foreseen(NamedTuple):
-    """One action of a step, the first of which is 0; ``context`` "" is the control plane."""
+    """One action; ``context`` "" is the control plane."""
 
-    step: int
     context: str
     action: Action
 
@@ -38,38 +37,30 @@ def foresee(snapshot: Snapshot, renderings: Renderings) -> Iterator[Foreseen]:
 
     Clusters that cannot be used now stay as they are, and so does what waits for them.
     """
-    for step in range(STEPS):
+    for _ in range(STEPS):
         now = plan(snapshot)
         found = [
-            Foreseen(step, context, action)
+            Foreseen(context, action)
             for context, chains in now.chains.items()
             for chain in chains
             for action in chain.actions
         ]
         if now.superuser:
-            found.insert(0, Foreseen(step, "", Create(SECRETS, _superuser(snapshot))))
+            found.insert(0, Foreseen("", Create(SECRETS, superuser_secret(snapshot.cluster, ""))))
         yield from found
         if snapshot.deleting or not found or all(_is_annotation(each.action) for each in found):
             return
-        snapshot = _after(snapshot, now, found, renderings)
+        snapshot = _after(snapshot, found, renderings)
 
 
 def _is_annotation(action: Action) -> bool:
     return isinstance(action, Merge) and labels.AUTOUPDATE_SPEC in (action.patch["metadata"].get("annotations") or {})
 
 
-def _superuser(snapshot: Snapshot) -> dict[str, Any]:
-    cluster = snapshot.cluster
-    own = labels.replicated(cluster.name, cluster.namespace)
-    metadata = {"name": superuser_secret_name(cluster), "namespace": cluster.namespace, "labels": own}
-    return {"apiVersion": SECRETS.api_version, "kind": SECRETS.kind, "metadata": metadata}
-
-
 # ── the next snapshot ───────────────────────────────────────────────────────────────────────────────
 
 
-def _after(snapshot: Snapshot, now: Plan, found: Iterable[Foreseen], renderings: Renderings) -> Snapshot:
-    actions = list(found)
+def _after(snapshot: Snapshot, actions: list[Foreseen], renderings: Renderings) -> Snapshot:
     whole = _own_object(snapshot, actions)
     cluster = whole.decode(K8ssandraCluster)
     rendered = renderings.get(cluster)
@@ -95,14 +86,14 @@ def _after(snapshot: Snapshot, now: Plan, found: Iterable[Foreseen], renderings:
 
 def _own_object(snapshot: Snapshot, actions: Iterable[Foreseen]) -> Object:
     whole = snapshot.object.decode(dict)
-    for _, _, action in actions:
+    for _, action in actions:
         if isinstance(action, Merge) and action.resource == K8SSANDRA_CLUSTERS:
             whole = merge_patch.merge(whole, action.patch)
     return objects.parse(objects.encode(whole))
 
 
 def _one(live: Object | None, actions: Iterable[Foreseen], resource: Resource) -> Object | None:
-    for _, context, action in actions:
+    for context, action in actions:
         if not context and action.resource == resource:
             live = _done(action, live)
     return live

@@ -91,7 +91,7 @@ class K8ssandraClusterReconciler:
             failures += await self._prove_absent(cluster, snapshot)
         self._report(snapshot, item.context, failures)
         wait = 0.0 if item.context else await self._finish_control(snapshot, result, reported)
-        return outcome([error for _, error in failures], min(wait, again) or wait or again)
+        return outcome([error for _, error in failures], min(filter(None, (wait, again)), default=0.0))
 
     def _observe(self, found: Object) -> Snapshot:
         absent = tuple(sorted(self._absent.contexts(found.head.uid)))
@@ -101,20 +101,17 @@ class K8ssandraClusterReconciler:
         """Read what rendering needs of one context: what went wrong, and the seconds until that is due again."""
         if found.head.deletion_timestamp is not None:
             return [], 0.0
-        before = self._sources.revision(found.head.uid)
+        cluster, before = read(found), self._sources.revision(found.head.uid)
         failures: list[tuple[str, Exception]] = []
         again = 0.0
         try:
-            _, again = await self._sources.refresh(read(found), context)
-        except errors.Malformed:
-            raise
+            again = await self._sources.refresh(cluster, context)
         except errors.KubeError as error:
             failures.append(("", error))
         if self._sources.revision(found.head.uid) != before:
-            for other in contexts(read(found)):
+            for other in {"": None, **dict.fromkeys(contexts(cluster))}:
                 if other != context:
                     self._router.queue(found.head.namespace, found.head.name, other)
-            self._router.queue(found.head.namespace, found.head.name, "")
         return failures, again
 
     # ── carrying out ────────────────────────────────────────────────────────────────────────────────

@@ -42,6 +42,11 @@ class _Reading(msgspec.Struct, frozen=True):
     version: tuple[str, str]
     at: float  # loop time
 
+    @property
+    def lasts(self) -> float:
+        """Seconds for which it is believed where no watch tells."""
+        return LOOK_AGAIN if self.content is None else READ_AGAIN
+
     def __repr__(self) -> str:
         return f"_Reading({self.version}, {'there' if self.content is not None else 'absent'})"
 
@@ -79,31 +84,28 @@ class Sources:
         reading = self._readings.get(cluster.metadata.uid, {}).get(Place(CONFIG_MAPS, context, namespace, name))
         return None if reading is None else reading.found
 
-    async def refresh(self, cluster: K8ssandraCluster, context: str) -> tuple[bool, float]:
-        """Read what is new in one context: whether that changes anything, and the seconds until it is due again.
+    async def refresh(self, cluster: K8ssandraCluster, context: str) -> float:
+        """Read what is new in one context; returns the seconds until that is due again, 0 when watches tell.
 
-        0 seconds: a watch tells. Raises what the client raises; what was read before that counts.
+        ``revision`` says whether anything changed. Raises what the client raises; what was read before that counts.
         """
         member, uid = self._pool.get(context), cluster.metadata.uid
         needed = {place: keys for place, keys in _needed(cluster).items() if place.context == context}
         if member is None or not needed:
-            return False, 0.0
+            return 0.0
         readings = self._readings.setdefault(uid, {})
-        changed, due = False, 0.0
-        try:
-            for place, keys in needed.items():
-                before = readings.get(place)
-                if before is None or _outdated(member, place, before):
-                    now = readings[place] = await _read(member, place, keys)
-                    changed |= before is None or before.content != now.content or before.found != now.found
-                live = _cached(member, place)
-                if live is None or owner_of(live.head) is None:  # no event of it leads here
-                    wait = READ_AGAIN if live is None and readings[place].content is not None else LOOK_AGAIN
-                    due = min(due or wait, wait)
-        finally:
-            if changed:
-                self._revisions[uid] = self.revision(uid) + 1
-        return changed, due
+        due = 0.0
+        for place, keys in needed.items():
+            before = readings.get(place)
+            if before is None or _outdated(member, place, before):
+                now = readings[place] = await _read(member, place, keys)
+                if before is None or before.content != now.content or before.found != now.found:
+                    self._revisions[uid] = self.revision(uid) + 1
+            live = _cached(member, place)
+            if live is None or owner_of(live.head) is None:  # no event of it leads here
+                wait = LOOK_AGAIN if live is not None else readings[place].lasts
+                due = min(due or wait, wait)
+        return due
 
     def forget(self, uid: str) -> None:
         """The K8ssandraCluster is gone."""
@@ -124,7 +126,8 @@ def _needed(cluster: K8ssandraCluster) -> dict[Place, frozenset[str]]:
     for source in needed_passwords(cluster):
         place = Place(SECRETS, source.context, source.namespace, source.secret)
         found[place] = found.get(place, frozenset()) | {source.key}
-    if (name := _given_superuser(cluster)) and (place := Place(SECRETS, "", cluster.namespace, name)):
+    if name := _given_superuser(cluster):
+        place = Place(SECRETS, "", cluster.namespace, name)
         found[place] = found.get(place, frozenset()) | SUPERUSER_KEYS
     return {**found, **dict.fromkeys(_per_node(cluster), frozenset())}
 
@@ -171,8 +174,7 @@ def _outdated(member: Cluster, place: Place, reading: _Reading) -> bool:
     live = _cached(member, place)
     if live is not None:
         return (live.head.uid, live.head.resource_version) != reading.version
-    wait = READ_AGAIN if reading.content is not None else LOOK_AGAIN
-    return asyncio.get_running_loop().time() - reading.at >= wait
+    return asyncio.get_running_loop().time() - reading.at >= reading.lasts
 
 
 async def _read(member: Cluster, place: Place, keys: frozenset[str]) -> _Reading:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from random import Random
 from typing import Final
@@ -223,7 +222,7 @@ class Progress:
         listing = self._collected is not None
         self._close(now)
         if isinstance(step, Watch):
-            self.counters.restarts[cause(error)] += 1
+            self.counters.restarts[errors.cause(error)] += 1
         match error:
             case errors.NotFound():
                 self._absent = True
@@ -372,11 +371,6 @@ class Progress:
         self.state = State(phase, before.since if before.phase is phase else now, error)
         if self._on_state is not None:
             self._on_state(self.state)
-
-
-def cause(error: KubeError) -> str:
-    """The name of an error as a metric label: ``ConnectionLost`` is ``connection_lost``."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(error).__name__).lower()
 
 
 def _lags(events: list[Event], position: str) -> bool:

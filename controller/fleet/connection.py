@@ -9,7 +9,6 @@ from random import Random
 from typing import Final
 
 from controller.engine.backoff import Backoff
-from controller.engine.progress import cause
 from controller.fleet.breaker import Breaker
 from controller.fleet.cluster import Cluster
 from controller.fleet.counters import ConnectionCounters
@@ -262,7 +261,7 @@ class Connection:
             answer = await way.look(self._questions(deadline, rights=True, verify=True))
             proven = not answer.refused
         except errors.KubeError as error:
-            self.counters.attempts[cause(error)] += 1
+            self.counters.attempts[errors.cause(error)] += 1
             raise
         finally:
             if way is not None and not proven:
@@ -303,8 +302,8 @@ class Connection:
         try:
             answer = await self._way.look(self._questions(deadline, rights=rights, verify=verify, patient=pulse.usable))
         except errors.KubeError as error:
-            self.counters.attempts[cause(error)] += 1
-            self.counters.probe_failures[cause(error)] += 1
+            self.counters.attempts[errors.cause(error)] += 1
+            self.counters.probe_failures[errors.cause(error)] += 1
             self._failed(error)
             self._publish()
             return

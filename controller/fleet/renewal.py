@@ -14,7 +14,6 @@ import structlog
 from controller.engine.backoff import Backoff
 from controller.engine.clock import Clock, rfc3339
 from controller.engine.events import EventRecorder, Reference
-from controller.engine.progress import cause
 from controller.fleet.actions import Merge, ObserveAgain, perform
 from controller.fleet.cluster import Cluster
 from controller.fleet.kubeconfig_secret import KUBECONFIG_KEY
@@ -128,7 +127,7 @@ class Renewal:
 
     def _failed(self, error: errors.KubeError) -> float:
         wait = max(LOOK_AWAY, self._backoff.next())
-        self._member.renewals[cause(error)] += 1
+        self._member.renewals[errors.cause(error)] += 1
         message = f"the token could not be renewed and goes on until it ends: {_said(error)}"
         _log.warning("token not renewed", cluster=self._member.context, error=_said(error), wait=round(wait, 1))
         self._recorder.record(self._about(), "Warning", "TokenRenewalFailed", message)

@@ -5,6 +5,7 @@ The text of each error is safe for logs, events and status: it holds no response
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
@@ -198,6 +199,11 @@ class _Status(msgspec.Struct):
 
 
 _decode_status = msgspec.json.Decoder(_Status, strict=False).decode
+
+
+def cause(error: KubeError) -> str:
+    """The name of an error as a metric label: ``ConnectionLost`` is ``connection_lost``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(error).__name__).lower()
 
 
 def clean(text: str, cap: int = MESSAGE_CAP) -> str:

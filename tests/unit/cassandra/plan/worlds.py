@@ -16,7 +16,7 @@ from controller.cassandra.snapshot import Away, DatacenterView, Leftover, Snapsh
 from controller.cassandra.system_replication import format_replication, initial_system_replication
 from controller.cassandra.types import CassandraDatacenter, K8ssandraCluster
 from controller.fleet.actions import Action, Apply, Create, Delete, Merge
-from controller.kube import conditions
+from controller.kube import conditions, merge_patch
 from controller.kube.objects import Object, parse
 from tests.unit.cassandra.samples import datacenter, manifest, rendered, typed
 
@@ -134,7 +134,8 @@ class World:
                 store[key] = {**_stored(obj), "status": store[key].get("status", {})}
                 store[key]["metadata"] |= {"uid": former["uid"], "generation": former["generation"] + 1}
             case Merge(_, patch, live):
-                _merge(store[context, live.head.name], patch)
+                key = (context, live.head.name)
+                store[key] = merge_patch.merge(store[key], patch)
             case Delete(_, live):
                 del store[context, live.head.name]
 
@@ -249,13 +250,3 @@ def _stored(obj: dict[str, Any]) -> dict[str, Any]:
 
 def _object(obj: dict[str, Any]) -> Object:
     return parse(msgspec.json.encode(obj))
-
-
-def _merge(target: dict[str, Any], patch: dict[str, Any]) -> None:
-    for key, value in patch.items():
-        if value is None:
-            target.pop(key, None)
-        elif isinstance(value, dict):
-            _merge(target.setdefault(key, {}), value)
-        else:
-            target[key] = value
