@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import heapq
+import math
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -45,6 +46,16 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._now
+
+    @property
+    def _clock_resolution(self) -> float:
+        """The smallest step there is: a timer a billionth of a second later is not due, or others' timers would
+        decide at which moment it fires."""
+        return math.ulp(self._now)
+
+    @_clock_resolution.setter
+    def _clock_resolution(self, _: float) -> None:
+        """asyncio sets that of the system's clock."""
 
     def _advance(self, timeout: float | None = None) -> list[Any]:
         if timeout is None:
