@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Final
 
-from controller.cassandra import names
+from controller.cassandra import labels, names
 from controller.cassandra.observe import contexts, pod_address, read
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.cassandra.types import CassandraDatacenter, K8ssandraCluster
@@ -24,7 +25,7 @@ KIND: Final = K8SSANDRA_CLUSTERS.kind
 class _Known:
     """What routing needs of one K8ssandraCluster."""
 
-    __slots__ = ("acted_on", "contexts", "rings")
+    __slots__ = ("acted_on", "contexts", "prepared", "rings", "updates")
 
     def __init__(self, cluster: K8ssandraCluster) -> None:
         metadata = cluster.metadata
@@ -34,8 +35,9 @@ class _Known:
             metadata.deletion_timestamp,
             metadata.finalizers,
             metadata.annotations,
-            cluster.status.observed_generation,
         )
+        self.updates = cluster.status.observed_generation < metadata.generation
+        self.prepared = labels.FINALIZER in metadata.finalizers or bool(metadata.deletion_timestamp)
         self.contexts = tuple(contexts(cluster))
         template = cluster.spec.cassandra
         ring = names.label_value(cluster.cass_name)
@@ -45,15 +47,27 @@ class _Known:
         )
 
 
-def _only_shown(delta: Delta) -> bool:
-    """Whether a CassandraDatacenter changed in its status only, and there only in what the status of ours shows."""
-    if delta.old is None or delta.new is None:
-        return False
+class _Reach(Enum):
+    """Whom the change of a CassandraDatacenter concerns, beside the control plane, which shows it."""
+
+    NOBODY = 1
+    ITS_OWN_CONTEXT = 2
+    ALL_CONTEXTS = 3
+
+
+def _reach(delta: Delta) -> _Reach:
+    """Others act on whether it is there no more, Ready, or has another name; its own context on much more."""
+    if delta.new is None:
+        return _Reach.ALL_CONTEXTS
+    if delta.old is None:
+        return _Reach.ITS_OWN_CONTEXT
     try:
         old, new = delta.old.decode(CassandraDatacenter), delta.new.decode(CassandraDatacenter)
     except Malformed:
-        return False
-    return _acted_on(old) == _acted_on(new)
+        return _Reach.ALL_CONTEXTS
+    if _acted_on_by_others(old) != _acted_on_by_others(new):
+        return _Reach.ALL_CONTEXTS
+    return _Reach.NOBODY if _acted_on(old) == _acted_on(new) else _Reach.ITS_OWN_CONTEXT
 
 
 def _same_seed(delta: Delta) -> bool:
@@ -66,18 +80,20 @@ def _same_seed(delta: Delta) -> bool:
 
 
 def _acted_on(datacenter: CassandraDatacenter) -> tuple[object, ...]:
-    """Everything of a CassandraDatacenter that a plan acts on; its specification is known by the generation."""
+    """What its own context acts on; the specification is known by its generation."""
+    metadata = datacenter.metadata
+    return (metadata.generation, metadata.annotations, metadata.finalizers, _acted_on_by_others(datacenter))
+
+
+def _acted_on_by_others(datacenter: CassandraDatacenter) -> tuple[object, ...]:
     metadata, status = datacenter.metadata, datacenter.status
+    done = status.observed_generation == metadata.generation and status.cassandra_operator_progress == "Ready"
     return (
         metadata.uid,
-        metadata.generation,
         metadata.deletion_timestamp,
         metadata.labels,
-        metadata.annotations,
-        metadata.finalizers,
-        status.observed_generation == metadata.generation and status.cassandra_operator_progress == "Ready",
-        status.is_true("Ready"),
-        status.is_true("Stopped"),
+        done and status.is_true("Ready"),
+        done and status.is_true("Stopped"),
         status.datacenter_name,
     )
 
@@ -98,12 +114,11 @@ class Router:
             return
         for delta in deltas:
             for owner in self._owners(cluster, resource, delta):
-                if resource == CASSANDRA_DATACENTERS and _only_shown(delta):
-                    self._queue(owner, "")
-                elif resource == PODS and _same_seed(delta):
-                    continue
-                elif resource in (CASSANDRA_DATACENTERS, PODS):
-                    self._everywhere(owner)
+                if resource == CASSANDRA_DATACENTERS:
+                    self._datacenter_changed(owner, cluster, _reach(delta))
+                elif resource == PODS:
+                    if not _same_seed(delta):
+                        self._seed_changed(owner, cluster, delta)
                 elif resource == REPLICATED_SECRETS:
                     self._queue(owner, "")
                 elif cluster is self._pool.local:
@@ -134,11 +149,34 @@ class Router:
             self._learn(owner, delta.new)
         after = self._known.get(owner)
         if before is not None and after is not None and before.acted_on == after.acted_on:
-            self._queue(owner, "")  # only what the status shows has changed: nothing is to be done for it elsewhere
+            self._queue(owner, "")
+            if not after.updates or before.updates:
+                return  # only what the status shows has changed: nothing is to be done for it elsewhere
+        elif before is None and after is not None and not after.prepared:
+            self._queue(owner, "")  # its finalizer comes first, and with it the next change
             return
         for context in before.contexts if before is not None else ():
             self._queue(owner, context)
         self._everywhere(owner)
+
+    def _datacenter_changed(self, owner: tuple[str, str], cluster: Cluster, reach: _Reach) -> None:
+        if reach is _Reach.ALL_CONTEXTS or cluster is self._pool.local:  # which may be one with that of a context
+            self._everywhere(owner)
+            return
+        self._queue(owner, "")
+        if reach is _Reach.ITS_OWN_CONTEXT:
+            self._queue(owner, cluster.context)
+
+    def _seed_changed(self, owner: tuple[str, str], cluster: Cluster, delta: Delta) -> None:
+        """Seeds are written beside all datacenters but their own."""
+        old, new = (ring_of(side.head) if side is not None else None for side in (delta.old, delta.new))
+        ring = new or old
+        if ring is None or (old is not None and old != ring):  # it was of one datacenter and is of another now
+            self._everywhere(owner)
+            return
+        others = self._known[owner].rings - {(cluster.context, *ring)}
+        for context in sorted({other[0] for other in others}):
+            self._queue(owner, context)
 
     def _learn(self, owner: tuple[str, str], found: Object) -> None:
         try:

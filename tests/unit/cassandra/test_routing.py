@@ -15,6 +15,7 @@ from tests.unit.cassandra.caches import Fleet, bare, stored
 from tests.unit.cassandra.samples import datacenter, manifest
 
 OURS = labels.owner("demo", "ns")
+DONE = {"cassandraOperatorProgress": "Ready", "observedGeneration": 1}
 EVERYWHERE = ["", "kind-dc1", "kind-dc2"]
 
 
@@ -76,6 +77,23 @@ async def test_a_change_that_is_acted_on_is_looked_at_everywhere(metadata: dict[
     assert routed.drain() == EVERYWHERE
 
 
+async def test_a_new_cluster_without_its_finalizer_concerns_the_control_plane() -> None:
+    routed = Routed()
+    routed.cluster(None, edited(routed.demo, name="new"))
+    assert [item.name for cluster in routed.fleet.pool for item in vars(cluster.queue)["_dirty"]] == ["new"]
+
+
+async def test_a_generation_that_was_done_concerns_the_control_plane() -> None:
+    routed = Routed()
+    begun = edited(routed.demo, generation=2)
+    routed.cluster(None, begun)
+    routed.drain()
+    routed.cluster(begun, {**begun, "status": {"observedGeneration": 2}})
+    assert routed.drain() == [""]
+    routed.cluster(begun, {**begun, "status": {"observedGeneration": 1}})
+    assert routed.drain() == EVERYWHERE
+
+
 async def test_a_change_of_the_status_alone_concerns_the_control_plane() -> None:
     routed = Routed()
     routed.cluster(routed.demo, {**routed.demo, "status": {"error": "None"}})
@@ -90,10 +108,21 @@ async def test_a_context_that_was_left_is_looked_at_once_more() -> None:
     assert routed.drain() == []
 
 
-@pytest.mark.parametrize("resource", [CASSANDRA_DATACENTERS])
-async def test_a_datacenter_concerns_all_contexts(resource: Resource) -> None:
+async def test_a_datacenter_that_was_made_concerns_its_own_context() -> None:
     routed = Routed()
-    routed.change("kind-dc1", resource, OURS)
+    routed.change("kind-dc1", CASSANDRA_DATACENTERS, OURS)
+    assert routed.drain() == ["", "kind-dc1"]
+
+
+async def test_a_datacenter_of_the_control_plane_concerns_all_contexts_for_one_may_lead_there() -> None:
+    routed = Routed()
+    routed.change("", CASSANDRA_DATACENTERS, OURS)
+    assert routed.drain() == EVERYWHERE
+
+
+async def test_a_datacenter_that_is_gone_concerns_all_contexts() -> None:
+    routed = Routed()
+    routed.changes("kind-dc1", CASSANDRA_DATACENTERS, None, stored(bare(CASSANDRA_DATACENTERS, "x", OURS)))
     assert routed.drain() == EVERYWHERE
 
 
@@ -138,13 +167,13 @@ async def test_a_copy_of_a_secret_concerns_its_context() -> None:
 @pytest.mark.parametrize(
     ("marks", "expected"),
     [
-        ({labels.CASS_CLUSTER: "demo", labels.CASS_DATACENTER: "dc1"}, EVERYWHERE),
+        ({labels.CASS_CLUSTER: "demo", labels.CASS_DATACENTER: "dc1"}, ["kind-dc2"]),
         ({labels.CASS_CLUSTER: "demo", labels.CASS_DATACENTER: "dc2"}, []),
         ({labels.CASS_CLUSTER: "other", labels.CASS_DATACENTER: "dc1"}, []),
         ({}, []),
     ],
 )
-async def test_a_seed_pod_concerns_the_ring_it_is_of(marks: dict[str, str], expected: list[str]) -> None:
+async def test_a_seed_pod_concerns_the_others_of_its_ring(marks: dict[str, str], expected: list[str]) -> None:
     routed = Routed()
     routed.change("kind-dc1", PODS, marks, status={"podIP": "10.1.0.1"})
     assert routed.drain() == expected
@@ -153,8 +182,8 @@ async def test_a_seed_pod_concerns_the_ring_it_is_of(marks: dict[str, str], expe
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        ({}, {"podIP": "10.1.0.1"}, EVERYWHERE),
-        ({"podIP": "10.1.0.1"}, {"podIP": "10.1.0.2"}, EVERYWHERE),
+        ({}, {"podIP": "10.1.0.1"}, ["kind-dc2"]),
+        ({"podIP": "10.1.0.1"}, {"podIP": "10.1.0.2"}, ["kind-dc2"]),
         ({"podIP": "10.1.0.1"}, {"podIP": "10.1.0.1", "phase": "Running"}, []),
         ({"phase": "Pending"}, {"phase": "Running"}, []),
     ],
@@ -175,8 +204,10 @@ async def test_a_seed_pod_concerns_others_when_its_address_changes(
         ({"lastServerNodeStarted": "2026-11-23T00:00:00Z"}, [""]),
         ({"cassandraOperatorProgress": "Updating"}, [""]),
         ({"conditions": [{"type": "Updating", "status": "True"}]}, [""]),
-        ({"cassandraOperatorProgress": "Ready", "observedGeneration": 1}, EVERYWHERE),
-        ({"conditions": [{"type": "Ready", "status": "True"}]}, EVERYWHERE),
+        ({"cassandraOperatorProgress": "Ready", "observedGeneration": 1}, [""]),
+        ({"conditions": [{"type": "Ready", "status": "True"}]}, [""]),
+        ({**DONE, "conditions": [{"type": "Ready", "status": "True"}]}, EVERYWHERE),
+        ({**DONE, "conditions": [{"type": "Stopped", "status": "True"}]}, EVERYWHERE),
         ({"datacenterName": "legacy"}, EVERYWHERE),
     ],
 )
@@ -227,5 +258,5 @@ async def test_a_cluster_that_cannot_be_read_any_more_keeps_its_contexts() -> No
     routed = Routed()
     routed.cluster(routed.demo, edited(manifest(datacenter("dc1", size="three")), generation=2))
     routed.drain()
-    routed.change("kind-dc2", CASSANDRA_DATACENTERS, OURS)
+    routed.changes("kind-dc2", CASSANDRA_DATACENTERS, None, stored(bare(CASSANDRA_DATACENTERS, "x", OURS)))
     assert routed.drain() == EVERYWHERE
