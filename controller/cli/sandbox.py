@@ -26,10 +26,11 @@ from controller.kube.credentials import StaticCredentials
 from controller.kube.errors import KubeError
 from controller.observability import logging
 from controller.sandbox.apiserver import ApiServer, Endpoint, kubeconfig, serve
-from controller.sandbox.applier import Applier, read_file
+from controller.sandbox.applier import read_file
 from controller.sandbox.display import Display, Lines, Table
 from controller.sandbox.progress import Change, Progress
-from controller.sandbox.world import World
+from controller.sandbox.tally import tally
+from controller.sandbox.world import CONTEXTS, World
 from controller.settings import Settings
 from controller.supervisor import Controller
 
@@ -53,7 +54,8 @@ PREFIX: Final = "kind-k8ssandra-"  # contexts are named as those of the referenc
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     multiple=True,
     metavar="FILE",
-    help="Manifest to apply to the control plane; repeatable.",
+    help="Manifest to apply; repeatable. An object goes to the control plane, or to the contexts that its annotation "
+    f"{CONTEXTS} names.",
 )
 @click.option("--until-ready", is_flag=True, help="End when everything applied is Ready: exit code 0; 1 on a time-out.")
 @click.option(
@@ -112,7 +114,8 @@ class _Sandbox:
         self._until_ready = until_ready
         self._timeout = timeout
         self._directory = directory
-        self._controller = not no_controller
+        self._with_controller = not no_controller
+        self._controller: Controller | None = None
         self._log_level = log_level
         self._rng: Random = SystemRandom()
         self._change = Change()
@@ -135,13 +138,14 @@ class _Sandbox:
             )
             stack.push_async_callback(_shielded, world.close)
             await world.prepare()
-            _introduce(place, endpoints, controller=self._controller)
+            _introduce(place, endpoints, controller=self._with_controller)
             async with anyio.create_task_group() as group:
                 progress = Progress(world.control.client, self._rng, self._change.set)
                 group.start_soon(progress.run)
                 group.start_soon(world.operate, self._ready_after)
-                if self._controller:
-                    group.start_soon(self._make_controller(endpoints[CONTROL_PLANE]).run)
+                if self._with_controller:
+                    self._controller = self._make_controller(endpoints[CONTROL_PLANE])
+                    group.start_soon(self._controller.run)
                 display: Display = Table() if sys.stdout.isatty() else Lines()
                 group.start_soon(self._end_on_signal, group)
                 with display:
@@ -156,6 +160,11 @@ class _Sandbox:
 
     async def _follow(self, world: World, progress: Progress, display: Display) -> bool:
         """Apply the documents and show what becomes of them."""
+        if self._controller is not None:  # so that what is counted is for the documents alone
+            await self._controller.started.wait()
+            for cluster in self._controller.pool:
+                await cluster.wait_first_usable()
+        before = tally(self._controller)
         wanted = await self._apply(world)
         started = asyncio.get_running_loop().time()
         done = False
@@ -167,6 +176,8 @@ class _Sandbox:
                         done = True
                         seconds = asyncio.get_running_loop().time() - started
                         display.say(f"everything applied is Ready after {seconds:.2f} s")
+                        if self._controller is not None:
+                            display.say(f"the controller made {tally(self._controller) - before} for it")
                     if self._until_ready and (done or not wanted):
                         return True
                     await self._change.wait()
@@ -179,8 +190,7 @@ class _Sandbox:
 
     async def _apply(self, world: World) -> list[tuple[str, str]]:
         """Apply the documents; (namespace, name) of the K8ssandraClusters among them."""
-        applier = Applier(world.control.client)
-        applied = [(document, await applier.apply(document)) for document in self._documents]
+        applied = [(document, await world.apply(document)) for document in self._documents]
         return [
             (obj.head.namespace, obj.head.name)
             for document, obj in applied

@@ -14,12 +14,14 @@ from controller.engine.clock import Clock, SystemClock
 from controller.fleet.registration import Registration, Wish, register
 from controller.kube.access import Access
 from controller.kube.client import Client
-from controller.sandbox.applier import Applier
+from controller.kube.objects import Object
+from controller.sandbox.applier import Applier, ManifestError
 from controller.sandbox.cass_operator import CassOperator
 from controller.sandbox.crds import data_plane_crds
 
 NAMESPACE: Final = "k8ssandra-operator"  # of the ClientConfigs, and of the accounts in the data planes
 ACCOUNT: Final = "k8ssandra-controller"
+CONTEXTS: Final = "sandbox.k8ssandra.io/contexts"  # annotation of manifests that belong into data planes; with commas
 
 Connect = Callable[[Access], Client]
 
@@ -63,6 +65,7 @@ class World:
         self.control: Final = Plane("", control, connect(control))
         self.planes: Final = {context: Plane(context, access, connect(access)) for context, access in planes.items()}
         self.registrations: list[Registration] = []
+        self._appliers = {plane.context: Applier(plane.client) for plane in (self.control, *self.planes.values())}
 
     async def prepare(self) -> None:
         """Install kinds, namespaces and accounts everywhere, and register every data plane."""
@@ -84,6 +87,21 @@ class World:
         )
         return await register(plane.client, plane.access, self.control.client, wish, self._connect)
 
+    async def apply(self, manifest: Mapping[str, Any], *, namespace: str = "default") -> Object:
+        """Apply an object where it belongs: in the contexts that its annotation names, else in the control plane.
+
+        Returns one of them. Raises ``ManifestError`` for a context that this world does not have.
+        """
+        metadata = manifest.get("metadata") or {}
+        named = str((metadata.get("annotations") or {}).get(CONTEXTS, ""))
+        contexts = [context.strip() for context in named.split(",")]
+        if missing := [context for context in contexts if context not in self._appliers]:
+            known = ", ".join(self.planes)
+            name = f"{manifest.get('kind')} {metadata.get('name')}"
+            raise ManifestError(f"{name}: annotation {CONTEXTS} names {missing[0]}; there are {known}")
+        applied = [await self._appliers[context].apply(manifest, namespace=namespace) for context in contexts]
+        return applied[-1]
+
     async def operate(self, ready_after: float) -> None:
         """Run a simulated cass-operator in every data plane, until cancelled."""
         async with asyncio.TaskGroup() as group:
@@ -98,13 +116,13 @@ class World:
             await plane.client.close()
 
     async def _prepare_control(self) -> None:
-        applier = Applier(self.control.client)
+        applier = self._appliers[""]
         await applier.apply(self._namespace_manifest())
         await applier.apply_all(self._control_crds)
         await applier.apply_all(self._control_accounts, namespace=self.namespace)
 
     async def _prepare_data(self, plane: Plane) -> None:
-        applier = Applier(plane.client)
+        applier = self._appliers[plane.context]
         await applier.apply(self._namespace_manifest())
         await applier.apply_all(data_plane_crds())
         await applier.apply_all(self._accounts, namespace=self.namespace)

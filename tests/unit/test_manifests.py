@@ -15,6 +15,7 @@ import msgspec
 import pytest
 import yaml
 
+from controller.cassandra.facts import Find, gather
 from controller.cassandra.render import Facts, render
 from controller.cassandra.system_replication import initial_system_replication
 from controller.cassandra.types import K8ssandraCluster
@@ -25,6 +26,7 @@ from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube import kubeconfig
 from controller.kube.in_cluster import SERVICE_ACCOUNT as TOKEN_FOLDER
 from controller.replication import reconcile as replication
+from controller.sandbox.world import CONTEXTS
 from tests import manifests
 from tests.containerfile import only, stages
 from tests.manifests import DIRECTORY
@@ -407,3 +409,26 @@ def test_the_sample_clusters_are_rendered_as_they_are(expected: dict[str, str], 
     assert (list(rendered.errors), list(rendered.unsupported)) == ([], [])
     assert {problem.reason for problem in rendered.warnings} == warned
     assert {entry.name: entry.context for entry in rendered.datacenters} == expected
+
+
+def test_the_full_sample_has_everything_that_its_cluster_needs() -> None:
+    *others, document = sample("full")
+    document["metadata"].update(namespace=NAMESPACE, uid="uid-1", generation=1)
+    cluster = msgspec.convert(document, K8ssandraCluster)
+
+    def find(kind: str) -> Find:
+        return lambda context, _, name: next(
+            (
+                each
+                for each in others
+                if (each["kind"], each["metadata"]["name"]) == (kind, name)
+                and context in each["metadata"].get("annotations", {}).get(CONTEXTS, context)
+            ),
+            None,
+        )
+
+    facts, problems = gather(cluster, find("Secret"), find("ConfigMap"))
+    rendered = render(cluster, facts)
+    assert [*problems, *rendered.errors, *rendered.unsupported] == []
+    assert set(facts.per_node_config_hashes) == {"dc1", "dc2", "dc3"}
+    assert [len(sides) for sides in facts.passwords.values()] == [2, 2, 2]

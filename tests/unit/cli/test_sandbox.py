@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import stat
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from controller.__main__ import main
 from controller.cli import sandbox as command
 
 SAMPLE = Path(__file__).parents[3] / "manifests" / "samples" / "demo.yaml"
+FULL = SAMPLE.with_name("full.yaml")
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +45,20 @@ def test_until_ready_ends_when_everything_is(tmp_path: Path, small: str) -> None
     result = invoke(tmp_path, "--apply", small, "--until-ready", "--timeout", "30")
     assert result.exit_code == 0, result.output
     assert "everything applied is Ready after" in result.output
+
+
+def test_the_full_sample_gets_ready_with_few_requests(tmp_path: Path) -> None:
+    result = invoke(tmp_path, "--clusters", "3", "--apply", str(FULL), "--until-ready", "--timeout", "30")
+    assert result.exit_code == 0, result.output
+    requests = re.search(r"the controller made (\d+) requests", result.output)
+    assert requests is not None
+    assert int(requests[1]) <= 60
+
+
+def test_a_manifest_for_a_context_that_is_not_there_is_said(tmp_path: Path) -> None:
+    result = invoke(tmp_path, "--apply", str(FULL), "--until-ready")
+    assert result.exit_code == 1
+    assert "sandbox.k8ssandra.io/contexts names kind-k8ssandra-2; there are kind-k8ssandra-1" in result.output
 
 
 def test_a_timeout_says_what_is_not_ready(tmp_path: Path, small: str) -> None:
