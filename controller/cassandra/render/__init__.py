@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from controller.cassandra.compare import canonical_hash, diff_fields, semantic_equal
 from controller.cassandra.problems import FieldProblem
-from controller.cassandra.render import encryption, metrics, validation
+from controller.cassandra.render import encryption, metrics, notices, validation
 from controller.cassandra.render.datacenter import cassandra_datacenter
 from controller.cassandra.render.encryption import PasswordSource, StorePasswords
 from controller.cassandra.render.per_node import DEFAULT_IMAGE, PerNodeConfig
@@ -19,7 +19,6 @@ from controller.cassandra.secrets import replicated_secret, superuser_secret, su
 from controller.cassandra.seeds import seed_slices, unresolved_seeds
 from controller.cassandra.system_replication import initial_system_replication
 from controller.cassandra.types import K8ssandraCluster
-from controller.cassandra.versions import has_metrics_endpoint
 
 __all__ = [
     "Facts",
@@ -29,6 +28,7 @@ __all__ = [
     "RenderedDatacenter",
     "StorePasswords",
     "canonical_hash",
+    "check",
     "diff_fields",
     "initial_system_replication",
     "needed_passwords",
@@ -90,20 +90,23 @@ class Rendered(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[FieldProblem, ...] = ()
 
 
+# Maps that pass through untouched may be as deep as the parser allows; nobody means that.
+TOO_DEEP: Final = Rendered(errors=(FieldProblem("spec", "is nested too deeply", "use fewer levels"),))
+
+
 def render(cluster: K8ssandraCluster, facts: Facts) -> Rendered:
     """Everything that a K8ssandraCluster and the facts mean; never raises for what a user wrote."""
     try:
         return _render(cluster, facts)
     except RecursionError:
-        # Maps that pass through untouched may be as deep as the parser allows; nobody means that.
-        return Rendered(errors=(FieldProblem("spec", "is nested too deeply", "use fewer levels"),))
+        return TOO_DEEP
 
 
 def _render(cluster: K8ssandraCluster, facts: Facts) -> Rendered:
     errors = validation.check_cluster(cluster)
     cassandra = cluster.spec.cassandra
     if errors or cassandra is None:
-        return Rendered(errors=tuple(errors), unsupported=unique(_unsupported_cluster(cluster)))
+        return Rendered(errors=tuple(errors), unsupported=unique(notices.unsupported_cluster(cluster)))
     templates = [build(cluster, cassandra, index) for index in range(len(cassandra.datacenters))]
     tokens = {
         template.datacenter.name: config_map
@@ -111,19 +114,17 @@ def _render(cluster: K8ssandraCluster, facts: Facts) -> Rendered:
     }
     ordered = sorted(templates, key=lambda template: -template.priority)  # stable: ties keep their order
     rendered: list[RenderedDatacenter] = []
-    unsupported = list(_unsupported_cluster(cluster))
-    warnings = list(validation.cluster_warnings(cluster))
+    unsupported = list(notices.unsupported_cluster(cluster))
+    warnings = list(notices.cluster_warnings(cluster))
     for place, template in enumerate(ordered):
         problems = validation.check_datacenter(template)
         problems += encryption.check(template, facts.passwords.get(template.datacenter.name, {}))
         problems += _check_per_node(template, facts)
-        unsupported += _unsupported(template)
+        unsupported += notices.unsupported(template)
         if problems or template.version is None:
             errors += problems
             continue
-        warnings += validation.warnings(template)
-        if template.server_type == "cassandra" and not template.mcac and not has_metrics_endpoint(template.version):
-            warnings.append(_no_metrics(template))
+        warnings += notices.warnings(template, template.version)
         rendered.append(_datacenter(template, facts, tokens.get(template.datacenter.name), founds=place == 0))
     return Rendered(
         datacenters=tuple(rendered),
@@ -132,6 +133,32 @@ def _render(cluster: K8ssandraCluster, facts: Facts) -> Rendered:
         unsupported=unique(unsupported),
         warnings=unique(warnings),
     )
+
+
+def check(cluster: K8ssandraCluster) -> Rendered:
+    """``errors``, ``unsupported`` and ``warnings`` that need no facts to be found; nothing is rendered."""
+    try:
+        return _check(cluster)
+    except RecursionError:
+        return TOO_DEEP
+
+
+def _check(cluster: K8ssandraCluster) -> Rendered:
+    errors = validation.check_cluster(cluster)
+    unsupported = list(notices.unsupported_cluster(cluster))
+    warnings: list[FieldProblem] = []
+    cassandra = cluster.spec.cassandra
+    if not errors and cassandra is not None:
+        warnings += notices.cluster_warnings(cluster)
+        for index in range(len(cassandra.datacenters)):
+            template = build(cluster, cassandra, index)
+            problems = validation.check_datacenter(template)
+            problems += [each for each in encryption.check(template, {}) if each.reason != "SecretNotFound"]
+            unsupported += notices.unsupported(template)
+            if not problems and template.version is not None:
+                warnings += notices.warnings(template, template.version)
+            errors += problems
+    return Rendered(errors=unique(errors), unsupported=unique(unsupported), warnings=unique(warnings))
 
 
 def needed_passwords(cluster: K8ssandraCluster) -> tuple[PasswordSource, ...]:
@@ -186,41 +213,6 @@ def _check_per_node(template: Template, facts: Facts) -> Iterator[FieldProblem]:
         yield FieldProblem(path, "the ConfigMap is not there", remedy, template.datacenter.name, "ConfigMapNotFound")
 
 
-def _no_metrics(template: Template) -> FieldProblem:
-    own = bool(template.datacenter.server_version)
-    return FieldProblem(
-        f"{template.path if own else 'spec.cassandra'}.serverVersion",
-        "this version has no metrics endpoint, so that there are no metrics",
-        "use 3.11.13, 4.0.4 or newer, or telemetry.mcac.enabled",
-        template.datacenter.name if own else "",
-        "NoMetrics",
-    )
-
-
 def unique(problems: Iterable[FieldProblem]) -> tuple[FieldProblem, ...]:
     """Each once, in order."""
     return tuple(dict.fromkeys(problems))
-
-
-def _unsupported_cluster(cluster: K8ssandraCluster) -> Iterator[FieldProblem]:
-    spec = cluster.spec
-    for field, value in (("stargate", spec.stargate), ("reaper", spec.reaper), ("medusa", spec.medusa)):
-        if value is not None:
-            yield _not_done(f"spec.{field}", "")
-
-
-def _unsupported(template: Template) -> Iterator[FieldProblem]:
-    name, path = template.datacenter.name, template.path
-    if template.datacenter.stargate is not None:
-        yield _not_done(f"{path}.stargate", name)
-    telemetry = template.options.telemetry
-    if telemetry is not None:
-        if telemetry.vector is not None and telemetry.vector.get("enabled"):
-            yield _not_done(f"{path}.telemetry.vector", name)
-        if telemetry.prometheus is not None and telemetry.prometheus.enabled:
-            yield _not_done(f"{path}.telemetry.prometheus", name)
-
-
-def _not_done(field: str, datacenter: str) -> FieldProblem:
-    message = "is not supported by this controller and is ignored"
-    return FieldProblem(field, message, "remove it", datacenter, "Unsupported")

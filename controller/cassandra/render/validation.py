@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
-from controller.cassandra import labels, names
+from controller.cassandra import names
 from controller.cassandra.problems import FieldProblem
-from controller.cassandra.render import encryption, shapes
+from controller.cassandra.render import shapes, tags
+from controller.cassandra.render.core_types import is_quantity
 from controller.cassandra.render.jvm import QUANTITIES
-from controller.cassandra.render.pods import CASSANDRA
 from controller.cassandra.render.template import Template
 from controller.cassandra.secrets import superuser_secret_name
-from controller.cassandra.seeds import usable_addresses
 from controller.cassandra.types import (
     CassandraClusterTemplate,
     CassandraConfig,
@@ -21,6 +20,7 @@ from controller.cassandra.types import (
     K8ssandraCluster,
 )
 
+DATACENTERS: Final = 64  # as the definition says; rules over all pairs of them have to stay affordable
 _SIZE_LIMIT: Final = 2**31 - 1  # an int32 on the wire
 _SERVER_TYPES: Final = ("cassandra", "dse", "hcd")
 _PROVIDERS: Final = ("internal", "external")
@@ -33,7 +33,9 @@ def check_cluster(cluster: K8ssandraCluster) -> list[FieldProblem]:
 
 def check_datacenter(template: Template) -> list[FieldProblem]:
     """What is wrong with one datacenter, given a cluster that is right."""
-    return list(_datacenter(template))
+    datacenter = template.datacenter
+    own = shapes.check_level(datacenter, template.path, datacenter.name)
+    return own or list(_datacenter(template))  # what is of another shape than it says cannot be looked into
 
 
 def _cluster(cluster: K8ssandraCluster) -> Iterator[FieldProblem]:
@@ -42,7 +44,10 @@ def _cluster(cluster: K8ssandraCluster) -> Iterator[FieldProblem]:
         yield FieldProblem("spec.cassandra", "is required", "describe the Cassandra cluster")
         return
     if not cassandra.datacenters:
-        yield FieldProblem("spec.cassandra.datacenters", "is empty", "name at least one datacenter")
+        remedy = "name at least one datacenter; to remove the last one, delete the K8ssandraCluster"
+        yield FieldProblem("spec.cassandra.datacenters", "is empty", remedy)
+    elif len(cassandra.datacenters) > DATACENTERS:
+        yield FieldProblem("spec.cassandra.datacenters", "is too long", f"use at most {DATACENTERS} datacenters")
     if not names.is_label_value(cluster.name):
         message = "does not fit into a label, which finds the cluster's objects again"
         yield FieldProblem("metadata.name", message, f"use at most {names.LABEL_LENGTH} characters")
@@ -55,6 +60,9 @@ def _cluster(cluster: K8ssandraCluster) -> Iterator[FieldProblem]:
         path = "spec.cassandra.superuserSecretRef.name"
         yield FieldProblem(path, "is no name of a Secret", "use lower-case letters, digits, - and .")
     yield from _duplicates(cassandra.datacenters)
+    yield from tags.check(cassandra.metadata, "spec.cassandra.metadata")
+    yield from tags.check_racks(cassandra.racks, "spec.cassandra.racks")
+    yield from shapes.check_level(cassandra, "spec.cassandra")
 
 
 def _cluster_name(cluster: K8ssandraCluster, cassandra: CassandraClusterTemplate) -> Iterator[FieldProblem]:
@@ -116,7 +124,9 @@ def _datacenter(template: Template) -> Iterator[FieldProblem]:
         yield problem("managementApiAuth", "has two kinds of authentication", "keep insecure or manual")
     yield from _quantities(template)
     yield from _services(template)
-    yield from shapes.check(template)
+    yield from shapes.check_merged(template)
+    yield from tags.check(datacenter.metadata, f"{template.path}.metadata", datacenter.name)
+    yield from tags.check_racks(datacenter.racks, f"{template.path}.racks", datacenter.name)
 
 
 def _services(template: Template) -> Iterator[FieldProblem]:
@@ -173,51 +183,6 @@ def _quantities(template: Template) -> Iterator[FieldProblem]:
     if jvm is not None:
         found += [(f"config.jvmOptions.{name}", getattr(jvm, name)) for name in QUANTITIES]
     for path, value in found:
-        if value is not None and not shapes.is_quantity(value):
+        if value is not None and not is_quantity(value):
             message = "is no quantity"
             yield FieldProblem(f"{template.path}.{path}", message, "use 4Gi, 500m or 2", template.datacenter.name)
-
-
-# ── what works otherwise than it reads ──────────────────────────────────────────────────────────────
-
-
-def cluster_warnings(cluster: K8ssandraCluster) -> Iterator[FieldProblem]:
-    """Fields of the whole cluster that have no effect."""
-    cassandra = cluster.spec.cassandra
-    if cluster.metadata.annotations.get(labels.AUTOUPDATE_SPEC, "once") not in ("once", "always"):
-        path = f"metadata.annotations[{labels.AUTOUPDATE_SPEC}]"
-        yield FieldProblem(path, "has no effect", "use once or always, or remove it")
-    seeds = cassandra.additional_seeds if cassandra else []
-    for index, seed in enumerate(seeds):
-        if not usable_addresses([seed]):
-            message = "is no address that a seed can have, and is left out: host names are not resolved"
-            path = f"spec.cassandra.additionalSeeds[{index}]"
-            yield FieldProblem(path, message, "use the address of the node", reason="UnresolvedSeed")
-
-
-def warnings(template: Template) -> Iterator[FieldProblem]:
-    """Fields that have no effect, or not the one that they seem to have."""
-    name, datacenter, cassandra = template.datacenter.name, template.datacenter, template.cassandra
-    if datacenter.rebuild is not None:
-        path = f"{template.path}.rebuild"
-        yield FieldProblem(path, "has no effect on a datacenter", "move it to spec.cassandra.rebuild", name)
-    if template.options.jmx_init_container_image is not None:
-        path = f"{template.path}.jmxInitContainerImage"
-        yield FieldProblem(path, "has no effect any more", "remove it", name)
-    if template.is_first:
-        for field, value in (("cdc", cassandra.cdc), ("datacenterName", cassandra.datacenter_name)):
-            if value:
-                message, remedy = "has no effect on a cluster", "move it to the datacenters"
-                yield FieldProblem(f"spec.cassandra.{field}", message, remedy)
-    for side in encryption.without_stores(template):
-        message = f"{side} encryption is on, but no stores are named: Cassandra looks for files of its own"
-        remedy = f"set spec.cassandra.{side}EncryptionStores, or mount the stores with extraVolumes"
-        path = f"{template.path}.config.cassandraYaml.{side}_encryption_options"
-        yield FieldProblem(path, message, remedy, name)
-    for container in template.options.containers or ():
-        if container.get("name") == CASSANDRA:
-            own = {"MGMT_API_DISABLE_MCAC", "MANAGEMENT_API_HEAP_SIZE", "METRIC_FILTERS"}
-            given = {variable.get("name") for variable in container.get("env") or ()}
-            for variable in sorted(own & given):
-                message = f"the variable {variable} is yours and is not set from the specification"
-                yield FieldProblem(f"{template.path}.containers", message, "", name)

@@ -23,7 +23,8 @@ def addresses_in(made: dict[str, Any]) -> list[str]:
 
 def test_a_slice_is_what_cass_operators_service_looks_for() -> None:
     (made,) = slices(
-        ["10.0.0.2", "10.0.0.1"], cluster(clusterName="My Cluster", metadata={"commonLabels": {"a": "b c"}})
+        ["10.0.0.2", "10.0.0.1"],
+        cluster(datacenter(metadata={"commonLabels": {"a": "b c"}}), clusterName="My Cluster"),
     )
     assert canonical_hash(made) == made["metadata"]["annotations"].pop("k8ssandra.io/resource-hash")
     assert made == {

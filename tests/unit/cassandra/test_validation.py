@@ -47,6 +47,27 @@ def test_a_cluster_that_is_wrong_as_a_whole_renders_nothing(change: dict[str, An
         ({"clusterName": "x"}, {}, "spec.cassandra.clusterName"),
         ({"clusterName": "日本"}, {}, "spec.cassandra.clusterName"),
         ({"clusterName": "a" * 60}, {}, "spec.cassandra.clusterName"),
+        ({"metadata": {"commonLabels": {"a": "b c"}}}, {}, "spec.cassandra.metadata.commonLabels[a]"),
+        ({"metadata": {"labels": {"a": "é"}}}, {}, "spec.cassandra.metadata.labels[a]"),
+        ({"metadata": {"pods": {"labels": {"a/b/c": ""}}}}, {}, "spec.cassandra.metadata.pods.labels[a/b/c]"),
+        (
+            {"metadata": {"services": {"dcService": {"annotations": {"a b": "x"}}}}},
+            {},
+            "spec.cassandra.metadata.services.dcService.annotations[a b]",
+        ),
+        ({"metadata": {"annotations": {"a": "x" * 2**18}}}, {}, "spec.cassandra.metadata.annotations"),
+        (
+            {"racks": [{"name": "r1", "nodeAffinityLabels": {"zone": "a b"}}]},
+            {},
+            "spec.cassandra.racks[0].nodeAffinityLabels[zone]",
+        ),
+        ({"containers": [{"name": "c", "env": "A=1"}]}, {}, "spec.cassandra.containers[0].env"),
+        ({"tolerations": [{"tolerationSeconds": "5"}]}, {}, "spec.cassandra.tolerations[0].tolerationSeconds"),
+        (
+            {"datacenters": [datacenter(f"dc{number}") for number in range(65)]},
+            {},
+            "spec.cassandra.datacenters",
+        ),
     ],
 )
 def test_a_field_of_the_cluster_that_is_wrong(cassandra: dict[str, Any], spec: dict[str, Any], expected: str) -> None:
