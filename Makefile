@@ -26,11 +26,11 @@ $(READY): requirements/dev.lock pyproject.toml
 run: $(READY) ## one control plane, three data planes, the sample cluster (ARGS="--until-ready ...")
 	@$(BIN)/k8ssandra-controller sandbox --apply $(SAMPLE) $(ARGS)
 
-test: $(READY) ## unit, conformance and integration tests, on embedded API servers
+test: $(READY) ## unit, conformance, integration and parity tests, on embedded API servers
 	@$(BIN)/pytest $(ARGS)
 
-test-real: $(READY) ## conformance and integration tests on real kube-apiservers (built once, about 10 minutes)
-	@$(BIN)/pytest --real -m real tests/conformance tests/integration tests/real $(ARGS)
+test-real: $(READY) ## conformance, integration and parity tests on real kube-apiservers (built once, about 10 minutes)
+	@$(BIN)/pytest --real -m real tests/conformance tests/integration tests/parity tests/real $(ARGS)
 
 check: $(READY) ## formatting, lint, types, layers
 	@$(BIN)/ruff format --check .

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from tests.real.binaries import BinariesMissing, obtain
-from tests.servers import EMBEDDED, REAL
+from tests.servers import EMBEDDED, REAL, Server, servers
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,3 +52,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if item.get_closest_marker("real")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if not item.get_closest_marker("real")]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def four_servers(server_kind: str) -> AsyncIterator[list[Server]]:
+    """A control plane and three data planes, for all suites that run the whole controller."""
+    async with servers(server_kind, 4) as found:
+        yield found

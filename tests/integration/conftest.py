@@ -1,4 +1,4 @@
-"""Four servers for the whole suite, one rig in a namespace of its own for each test."""
+"""One rig in a namespace of its own for each test, on the servers that all share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.integration.rig import Rig, rig
-from tests.servers import Server, servers
+from tests.servers import Server
 
 HERE = Path(__file__).parent
 
@@ -27,12 +27,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _kind(item: pytest.Item) -> str:
     return str(item.callspec.params.get("server_kind", "")) if isinstance(item, pytest.Function) else ""
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def four_servers(server_kind: str) -> AsyncIterator[list[Server]]:
-    async with servers(server_kind, 4) as found:
-        yield found
 
 
 @pytest_asyncio.fixture(loop_scope="session")
