@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from controller.cassandra.compare import stamped
-from controller.cassandra.names import DEFAULT_RACK
+from controller.cassandra.fixed import changed, changed_on_disk, of_datacenter
 from controller.cassandra.problems import FieldProblem
 from controller.cassandra.render import RenderedDatacenter
 from controller.cassandra.types import K8ssandraCluster
@@ -84,22 +84,9 @@ def _immutable(
     datacenters = cluster.spec.cassandra.datacenters if cluster.spec.cassandra else []
     index = next((index for index, datacenter in enumerate(datacenters) if datacenter.name == name), 0)
     path = f"spec.cassandra.datacenters[{index}]"
-    if live_spec.get("clusterName") != spec["clusterName"]:
-        message = f"cannot change; the cluster is called {live_spec.get('clusterName')}"
-        yield FieldProblem("spec.cassandra.clusterName", message, "put it back", name)
-    if (live_spec.get("datacenterName") or "") != spec.get("datacenterName", ""):
-        message = f"cannot change; it is {live_spec.get('datacenterName') or 'not set'}"
-        yield FieldProblem(f"{path}.datacenterName", message, "put it back", name)
-    tokens = _num_tokens(live_spec)
-    if tokens is not None and tokens != _num_tokens(spec):
-        message = f"cannot change; it is {tokens}"
-        yield FieldProblem(f"{path}.config.cassandraYaml.num_tokens", message, "put it back", name)
-    racks, live_racks = (
-        [rack.get("name") for rack in found.get("racks") or ()] or [DEFAULT_RACK] for found in (spec, live_spec)
-    )
-    if racks[: len(live_racks)] != live_racks:
-        message = f"racks cannot be removed, renamed or reordered; they are {', '.join(map(str, live_racks))}"
-        yield FieldProblem(f"{path}.racks", message, "put them back; new ones go to the end", name)
+    was, now = of_datacenter(live_spec), of_datacenter(spec)
+    yield from changed(was, now, path, name)
+    yield from changed_on_disk(was, now, path, name)
 
 
 def _tokens_left_open(cluster: K8ssandraCluster, name: str) -> bool:

@@ -43,6 +43,15 @@ def config(
     return rendered
 
 
+def default_num_tokens(server_type: str, version: Version) -> int:
+    """The number of tokens of a node whose specification gives none."""
+    return 256 if _is_old(server_type, version) else 16
+
+
+def _is_old(server_type: str, version: Version) -> bool:
+    return server_type == "cassandra" and version.major == 3
+
+
 def put_if_absent(target: dict[str, Any], path: str, value: Any) -> None:
     """Set ``a/b/c`` unless it is there and not null; maps on the way are made."""
     *parents, last = path.split("/")
@@ -85,9 +94,8 @@ def _authentication(template: Template, cassandra_yaml: dict[str, Any], dse_yaml
 
 
 def _tokens(template: Template, version: Version, cassandra_yaml: dict[str, Any]) -> None:
-    old = template.server_type == "cassandra" and version.major == 3
-    put_if_absent(cassandra_yaml, "num_tokens", 256 if old else 16)
-    if old:
+    put_if_absent(cassandra_yaml, "num_tokens", default_num_tokens(template.server_type, version))
+    if _is_old(template.server_type, version):
         put_if_absent(cassandra_yaml, "start_rpc", False)
     if template.server_type != "cassandra":
         put_if_absent(cassandra_yaml, "allocate_tokens_for_local_replication_factor", 3)

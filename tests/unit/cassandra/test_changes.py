@@ -32,6 +32,11 @@ def test_what_is_live_already_is_written_unchanged() -> None:
         ({"racks": [{"name": "r1"}, {"name": "r2"}]}, {"racks": [{"name": "r2"}, {"name": "r1"}]}, f"{DC}.racks"),
         ({}, {"racks": [{"name": "r1"}]}, f"{DC}.racks"),
         (
+            {},
+            {"storageConfig": {"cassandraDataVolumeClaimSpec": {"resources": {"requests": {"storage": "4Gi"}}}}},
+            f"{DC}.storageConfig.cassandraDataVolumeClaimSpec.resources.requests.storage",
+        ),
+        (
             {"config": {"cassandraYaml": {"num_tokens": 16}}},
             {"config": {"cassandraYaml": {"num_tokens": 32}}},
             f"{DC}.config.cassandraYaml.num_tokens",
