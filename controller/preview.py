@@ -53,7 +53,7 @@ class Preview:
                         await self._seen(cluster)
         except TimeoutError:
             pass  # what is not known by then is waited for, and said so
-        wanted, sources = read(found), Sources(pool)
+        wanted, sources = read(found), Sources(pool, self._controller.images())
         for context in contexts(wanted):
             with suppress(KubeError):  # what cannot be read is not known, and the forecast says so
                 await sources.refresh(wanted, context)

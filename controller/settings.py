@@ -18,7 +18,6 @@ IGNORED_ENVIRONMENT: Final[dict[str, str]] = {
     "DEFAULT_REGISTRY": "images are chosen by cass-operator",
     "IMAGE_PULL_SECRETS": "images are chosen by cass-operator",
     "SERVICE_ACCOUNT_NAME": "the pod's own service account is used",
-    "OPERATOR_NAMESPACE": "nothing depends on the namespace of the controller itself",
 }
 
 
@@ -34,7 +33,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     only looks on.
     ``allow_proxy``: proxy URLs or globs a kubeconfig may name. ``allow_server_cidr``: networks exempt from the
     address rules. ``hot_reload``: act on ClientConfigs that are created, changed or deleted after the start.
-    ``renew_tokens``: ask remote clusters for new tokens before the present ones end.
+    ``renew_tokens``: ask remote clusters for new tokens before the present ones end. ``own_namespace``: where the
+    reference operator's ImageConfig is looked for, "" for nowhere. ``per_node_config_image``: of the init container
+    that merges the configuration of single nodes, when no ImageConfig names it; "" for the built-in one.
     """
 
     kubeconfig: str = ""
@@ -50,6 +51,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allow_server_cidr: tuple[str, ...] = ()
     hot_reload: bool = False
     renew_tokens: bool = False
+    own_namespace: str = ""
+    per_node_config_image: str = ""
 
 
 def watch_namespaces(value: str | None) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 from structlog.contextvars import bound_contextvars
 
 from controller.cassandra import watches as cassandra_watches
+from controller.cassandra.images import Images
 from controller.cassandra.passwords import system_password
 from controller.cassandra.reconcile import K8ssandraClusterReconciler
 from controller.cassandra.routing import KIND as K8SSANDRA_CLUSTER
@@ -105,7 +106,7 @@ class Controller:
         self._router = Router(self.pool)
         contents = Contents(self.local)
         self._clusters = K8ssandraClusterReconciler(
-            self.pool, self.recorder, self._clock, make_password, self._router, contents
+            self.pool, self.recorder, self._clock, make_password, self._router, contents, self.images()
         )
         self._secrets = ReplicatedSecretReconciler(self.pool, self._clock, contents)
         self._configs = ClientConfigStatus(self.pool, self.recorder, self._clock, hot_reload=settings.hot_reload)
@@ -144,6 +145,10 @@ class Controller:
                 self._sweep.cancel()
             with anyio.CancelScope(shield=True):
                 await self._own.close()
+
+    def images(self) -> Images:
+        """What knows the reference operator's ImageConfig; nothing is read before it is needed."""
+        return Images(self.local, self.settings.own_namespace, self.settings.per_node_config_image)
 
     def waiting_for(self) -> list[str]:
         """What is missing before the controller is ready: caches of the control plane; never a remote cluster."""

@@ -11,6 +11,7 @@ from controller.cassandra.compare import canonical_hash
 from controller.cassandra.problems import FieldProblem
 from controller.cassandra.render import Facts, StorePasswords, needed_passwords
 from controller.cassandra.render.encryption import PasswordSource, Side
+from controller.cassandra.render.per_node import DEFAULT_IMAGE
 from controller.cassandra.system_replication import initial_system_replication
 from controller.cassandra.types import K8ssandraCluster
 
@@ -22,17 +23,26 @@ _CONTENT: Final = ("data", "binaryData")
 
 
 def gather(
-    cluster: K8ssandraCluster, secret: Find, config_map: Find, *, replication: Mapping[str, int] | None = None
+    cluster: K8ssandraCluster,
+    secret: Find,
+    config_map: Find,
+    *,
+    replication: Mapping[str, int] | None = None,
+    image: str = DEFAULT_IMAGE,
+    image_problem: str = "",
 ) -> tuple[Facts, list[FieldProblem]]:
     """The facts, and what is wrong with the Secrets that should tell them.
 
-    ``replication``: the one that the cluster began with; None: what it would begin with now.
+    ``replication``: the one that the cluster began with; None: what it would begin with now. ``image``: for init
+    containers that merge the configuration of single nodes; "" while it is not known.
     """
     passwords, problems = _passwords(cluster, secret)
     facts = Facts(
         initial_system_replication=dict(replication or initial_system_replication(cluster)),
         passwords=passwords,
         per_node_config_hashes=dict(_per_node_hashes(cluster, config_map)),
+        per_node_config_image=image,
+        image_problem=image_problem,
     )
     return facts, problems
 

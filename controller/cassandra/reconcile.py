@@ -8,6 +8,7 @@ from functools import partial
 from controller.cassandra import labels
 from controller.cassandra.announcer import Announcer
 from controller.cassandra.failures import outcome, problem_of, unreadable
+from controller.cassandra.images import Images
 from controller.cassandra.observe import Renderings, contexts, is_seed_slice, known, observe, read
 from controller.cassandra.plan import Plan, Problem, plan
 from controller.cassandra.plan.deletion import contexts_of
@@ -54,13 +55,14 @@ class K8ssandraClusterReconciler:
         make_password: Callable[[], str],
         router: Router,
         contents: Contents,
+        images: Images | None = None,
     ) -> None:
         self._pool = pool
         self._announcer = Announcer(recorder)
         self._make_password = make_password
         self._router = router
         self._contents = contents
-        self._sources = Sources(pool)
+        self._sources = Sources(pool, images)
         self._renderings = Renderings(self._sources)
         self._status = StatusWriter(pool.local, clock)
         self._problems: dict[tuple[str, str], tuple[Problem, ...]] = {}  # by UID and context, of the last pass there

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from controller.cassandra import facts, labels
+from controller.cassandra.images import Images, needs_image
 from controller.cassandra.problems import FieldProblem
 from controller.cassandra.render import Facts, needed_passwords
 from controller.cassandra.system_replication import parse_replication
@@ -54,14 +55,15 @@ class _Reading(msgspec.Struct, frozen=True):
 class Sources:
     """What is known of them, by K8ssandraCluster. What cannot be read again stays as it was read last."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, images: Images | None = None) -> None:
         self._pool = pool
+        self._images = images or Images()
         self._readings: dict[str, dict[Place, _Reading]] = {}  # by UID
         self._revisions: dict[str, int] = {}
 
     def revision(self, uid: str) -> int:
         """Another number whenever ``facts`` may say something else."""
-        return self._revisions.get(uid, 0)
+        return self._revisions.get(uid, 0) + self._images.revision
 
     def facts(self, cluster: K8ssandraCluster) -> tuple[Facts, list[FieldProblem]]:
         """What is known now, and what is wrong with it."""
@@ -76,7 +78,14 @@ class Sources:
             return found
 
         replication = parse_replication(annotation) if annotation else None
-        known, problems = facts.gather(cluster, find(SECRETS), find(CONFIG_MAPS), replication=replication)
+        known, problems = facts.gather(
+            cluster,
+            find(SECRETS),
+            find(CONFIG_MAPS),
+            replication=replication,
+            image=self._images.image,
+            image_problem=self._images.problem,
+        )
         return known, [*problems, *_unfit_superuser(cluster, find(SECRETS))]
 
     def config_map(self, cluster: K8ssandraCluster, context: str, namespace: str, name: str) -> Object | None:
@@ -89,6 +98,10 @@ class Sources:
 
         ``revision`` says whether anything changed. Raises what the client raises; what was read before that counts.
         """
+        due = await self._images.refresh() if needs_image(cluster) else 0.0
+        return min(filter(None, (due, await self._refresh(cluster, context))), default=0.0)
+
+    async def _refresh(self, cluster: K8ssandraCluster, context: str) -> float:
         member, uid = self._pool.get(context), cluster.metadata.uid
         needed = {place: keys for place, keys in _needed(cluster).items() if place.context == context}
         if member is None or not needed:
@@ -100,7 +113,7 @@ class Sources:
             if before is None or _outdated(member, place, before):
                 now = readings[place] = await _read(member, place, keys)
                 if before is None or before.content != now.content or before.found != now.found:
-                    self._revisions[uid] = self.revision(uid) + 1
+                    self._revisions[uid] = self._revisions.get(uid, 0) + 1
             live = _cached(member, place)
             if live is None or owner_of(live.head) is None:  # no event of it leads here
                 wait = LOOK_AGAIN if live is not None else readings[place].lasts
@@ -117,7 +130,7 @@ class Sources:
         for uid, readings in self._readings.items():
             for place in [place for place in readings if place.context == context]:
                 del readings[place]
-                self._revisions[uid] = self.revision(uid) + 1
+                self._revisions[uid] = self._revisions.get(uid, 0) + 1
 
 
 def _needed(cluster: K8ssandraCluster) -> dict[Place, frozenset[str]]:

@@ -16,7 +16,7 @@ from controller.cassandra.forecast import Change, FieldChange, Forecast
 from controller.cassandra.resources import K8SSANDRA_CLUSTERS
 from controller.cli import documents
 from controller.cli.failures import first
-from controller.cli.run import transports, watched
+from controller.cli.run import own_namespace, transports, watched
 from controller.kube.addresses import policy as address_policy
 from controller.kube.errors import KubeError, clean
 from controller.kube.in_cluster import InCluster
@@ -57,6 +57,9 @@ _SIGNS: Final = {"create": "+", "change": "~", "delete": "-"}
     show_default=True,
     metavar="SECONDS",
     help="For the clusters to be seen; of one that was not the plan says so.",
+)
+@click.option(
+    "--per-node-config-image", metavar="IMAGE", default="", envvar="PER_NODE_CONFIG_IMAGE", help="As for run."
 )
 @click.option("--allow-proxy", metavar="URL", multiple=True, help="As for run.")
 @click.option("--allow-server-cidr", metavar="CIDR", multiple=True, help="As for run.")
@@ -102,6 +105,8 @@ async def _plan(names: tuple[str, ...], files: tuple[TextIO, ...], options: dict
     settings = Settings(
         watch_namespaces=watched(options["watch_namespace"], os.environ.get("WATCH_NAMESPACE", "")),
         allow_proxy=options["allow_proxy"],
+        own_namespace=own_namespace(credentials, os.environ),
+        per_node_config_image=options["per_node_config_image"],
     )
     timeout = options["timeout"]
     async with preview(settings, credentials, transports(policy), rng=SystemRandom(), within=timeout) as looking:

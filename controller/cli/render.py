@@ -10,9 +10,10 @@ import click
 import msgspec
 import yaml
 
-from controller.cassandra import facts
+from controller.cassandra import facts, images
 from controller.cassandra.render import Rendered, replicated_secret, superuser_secret
 from controller.cassandra.render import render as render_cluster
+from controller.cassandra.render.per_node import DEFAULT_IMAGE
 from controller.cassandra.resources import K8SSANDRA_CLUSTERS
 from controller.cassandra.types import K8ssandraCluster
 from controller.cli import documents
@@ -45,11 +46,15 @@ _Dumper.add_representer(str, _text)
     type=click.File("r", encoding="utf-8"),
     multiple=True,
     required=True,
-    help="Manifests, - for stdin. Secrets and ConfigMaps among them are used where a K8ssandraCluster names them.",
+    help="Manifests, - for stdin. Secrets and ConfigMaps among them are used where a K8ssandraCluster names them, "
+    "and so is the reference operator's ImageConfig.",
 )
 @click.option("-n", "--namespace", default="default", show_default=True, help="Of manifests that say none.")
 @click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
-def render(files: tuple[Any, ...], namespace: str, output: Literal["yaml", "json"]) -> None:
+@click.option(
+    "--per-node-config-image", metavar="IMAGE", default="", envvar="PER_NODE_CONFIG_IMAGE", help="As for run."
+)
+def render(files: tuple[Any, ...], namespace: str, output: Literal["yaml", "json"], per_node_config_image: str) -> None:
     """Print the objects that K8ssandraClusters become, by context, without asking any cluster.
 
     For reviews and for diffs in a repository: the same manifest gives the same text. Left out are what only a cluster
@@ -60,16 +65,36 @@ def render(files: tuple[Any, ...], namespace: str, output: Literal["yaml", "json
     clusters = [manifest for manifest in manifests if documents.of_kind(manifest, K8SSANDRA_CLUSTERS)]
     if not clusters:
         raise click.ClickException(f"no K8ssandraCluster ({K8SSANDRA_CLUSTERS.api_version}) in what was read")
+    image = _image(manifests, per_node_config_image)
     wrong = False
     made: dict[str, list[dict[str, Any]]] = {}
     for manifest in clusters:
-        wrong |= _render(manifest, manifests, made)
+        wrong |= _render(manifest, manifests, made, image)
     _print(made, output)
     sys.exit(1 if wrong else 0)
 
 
+def _image(manifests: Iterable[Mapping[str, Any]], default: str) -> tuple[str, str]:
+    """The image for configuration of single nodes, and what is wrong with the ImageConfig that should say it."""
+    try:
+        found = images.client_image(
+            each for each in manifests if documents.of_kind(each, CONFIG_MAPS) and _labelled(each)
+        )
+    except images.Invalid as error:
+        return default or DEFAULT_IMAGE, f"ImageConfig: {error}"
+    return found or default or DEFAULT_IMAGE, ""
+
+
+def _labelled(manifest: Mapping[str, Any]) -> bool:
+    key, _, value = images.LABEL.partition("=")
+    return bool((manifest["metadata"].get("labels") or {}).get(key) == value)
+
+
 def _render(
-    manifest: Mapping[str, Any], manifests: Iterable[Mapping[str, Any]], made: dict[str, list[dict[str, Any]]]
+    manifest: Mapping[str, Any],
+    manifests: Iterable[Mapping[str, Any]],
+    made: dict[str, list[dict[str, Any]]],
+    image: tuple[str, str],
 ) -> bool:
     """Render one K8ssandraCluster into ``made``; whether something is wrong with it."""
     name = f"K8ssandraCluster {manifest['metadata']['namespace']}/{manifest['metadata'].get('name', '')}"
@@ -88,7 +113,7 @@ def _render(
 
         return found
 
-    known, problems = facts.gather(cluster, find(SECRETS), find(CONFIG_MAPS))
+    known, problems = facts.gather(cluster, find(SECRETS), find(CONFIG_MAPS), image=image[0], image_problem=image[1])
     rendered = render_cluster(cluster, known)
     for problem in [*problems, *rendered.errors]:
         click.echo(f"error: {name}: {problem}", err=True)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import gc
 import os
 import signal
+from collections.abc import Mapping
 from random import SystemRandom
 from typing import Any
 
 import anyio
 import click
+import msgspec
 import structlog
 from yarl import URL
 
+from controller.cassandra.render.per_node import DEFAULT_IMAGE
 from controller.cli.failures import first
 from controller.fleet.limits import forbid_core_dumps, raise_open_files
 from controller.kube import tls_buffers
@@ -100,6 +103,14 @@ def _networks(_: click.Context, __: click.Parameter, values: tuple[str, ...]) ->
     help="Ask remote clusters for a new token before the present one ends, and put it into the Secret. "
     "[env: RENEW_TOKENS]",
 )
+@click.option(
+    "--per-node-config-image",
+    metavar="IMAGE",
+    default="",
+    envvar="PER_NODE_CONFIG_IMAGE",
+    help="Of the init container that merges the configuration of single nodes, where neither the K8ssandraCluster nor "
+    f"an ImageConfig names one. [env: PER_NODE_CONFIG_IMAGE; default: {DEFAULT_IMAGE}]",
+)
 def run(**options: Any) -> None:
     """Run the controller until SIGTERM or Ctrl-C."""
     logging.configure(options["log_format"], options["log_level"])
@@ -119,6 +130,7 @@ def run(**options: Any) -> None:
         allow_server_cidr=options["allow_server_cidr"],
         hot_reload=options["hot_reload"],
         renew_tokens=options["renew_tokens"],
+        per_node_config_image=options["per_node_config_image"],
     )
     forbid_core_dumps()
     try:
@@ -140,12 +152,19 @@ def watched(flags: tuple[str, ...], environment: str) -> tuple[str, ...]:
         raise click.ClickException(f"{source}: {error}") from None
 
 
+def own_namespace(credentials: Credentials, environment: Mapping[str, str]) -> str:
+    """The namespace that the controller belongs to: its pod's, else ``OPERATOR_NAMESPACE``, else the kubeconfig's."""
+    namespace: str = getattr(credentials, "namespace", "")
+    return namespace if isinstance(credentials, InCluster) else environment.get("OPERATOR_NAMESPACE") or namespace
+
+
 async def _run(settings: Settings) -> None:
     if not settings.control_plane:
         _log.warning("K8SSANDRA_CONTROL_PLANE is not 'true': a data plane has nothing for this controller to do")
         await until_signal()
         return
     credentials = await own_credentials(settings.kubeconfig, settings.context)
+    settings = msgspec.structs.replace(settings, own_namespace=own_namespace(credentials, os.environ))
     policy = address_policy(
         # In a cluster, loopback is the pod itself; on a laptop it is where kind is.
         allow_loopback=not isinstance(credentials, InCluster),

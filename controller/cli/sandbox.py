@@ -30,7 +30,7 @@ from controller.sandbox.applier import read_file
 from controller.sandbox.display import Display, Lines, Table
 from controller.sandbox.progress import Change, Progress
 from controller.sandbox.tally import tally
-from controller.sandbox.world import CONTEXTS, World
+from controller.sandbox.world import CONTEXTS, NAMESPACE, World
 from controller.settings import Settings
 from controller.supervisor import Controller
 
@@ -154,7 +154,7 @@ class _Sandbox:
         return ready
 
     def _make_controller(self, endpoint: Endpoint) -> Controller:
-        settings = Settings(metrics_address="", health_address="")
+        settings = Settings(metrics_address="", health_address="", own_namespace=NAMESPACE)
         credentials = StaticCredentials(_access(endpoint))
         return Controller(settings, credentials, transports(address_policy(allow_loopback=True)), rng=self._rng)
 

@@ -27,9 +27,10 @@ class InCluster:
     A token that cannot be read leaves the last good one in use.
     """
 
-    def __init__(self, access: Access, token_file: Path) -> None:
+    def __init__(self, access: Access, token_file: Path, namespace: str = "") -> None:
         self._access = access
         self._token_file = token_file
+        self.namespace = namespace  # the pod's own, "" when that is not told
         self._read_at: float | None = None
 
     @property
@@ -72,7 +73,14 @@ def in_cluster(environ: Mapping[str, str] = os.environ, directory: Path = SERVIC
         raise CredentialsUnavailable(f"{directory / 'ca.crt'}: {error.strerror}") from None
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     access = Access(server=server, certificate_authority=authority, token=read_token(token_file))
-    return InCluster(access, token_file)
+    return InCluster(access, token_file, _namespace(directory))
+
+
+def _namespace(directory: Path) -> str:
+    try:
+        return (directory / "namespace").read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""  # nothing depends on it but where the ImageConfig is looked for
 
 
 def read_token(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The binaries of the real servers: taken from KUBEBUILDER_ASSETS, or built once into the user's cache."""
+"""The binaries of the real servers, and the yq of an init container: from KUBEBUILDER_ASSETS, or built once."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ class Module(msgspec.Struct, frozen=True):
 
 MODULES: Final = (
     Module("etcd", (("etcd", "."),)),
+    Module("yq", (("yq", "github.com/mikefarah/yq/v4"),)),
     Module(
         "apiserver",
         (
@@ -79,6 +80,7 @@ class Binaries(msgspec.Struct, frozen=True):
     etcd: Path
     kube_apiserver: Path
     kube_controller_manager: Path
+    yq: Path
 
 
 def obtain(environment: Mapping[str, str] = os.environ) -> Binaries:
@@ -88,7 +90,7 @@ def obtain(environment: Mapping[str, str] = os.environ) -> Binaries:
         if not all(name in found for name, _ in module.packages):
             folder = _built(module, environment)
             found = {name: folder / name for name, _ in module.packages} | found
-    return Binaries(found["etcd"], found["kube-apiserver"], found["kube-controller-manager"])
+    return Binaries(found["etcd"], found["kube-apiserver"], found["kube-controller-manager"], found["yq"])
 
 
 def _from_assets(environment: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
@@ -181,7 +183,7 @@ def main() -> int:
     except BinariesMissing as missing:
         _say(str(missing))
         return 1
-    for path in (binaries.etcd, binaries.kube_apiserver, binaries.kube_controller_manager):
+    for path in (binaries.etcd, binaries.kube_apiserver, binaries.kube_controller_manager, binaries.yq):
         print(path)
     return 0
 

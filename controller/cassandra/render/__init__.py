@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -47,12 +47,15 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     ``initial_system_replication``: the annotation's content. ``passwords``: of the encryption stores, by datacenter
     and side (see ``needed_passwords``). ``per_node_config_hashes``: of the users' per-node ConfigMaps by datacenter.
+    ``per_node_config_image``: for datacenters that name none; "" while nobody knows. ``image_problem``: why the
+    ImageConfig did not say it.
     """
 
     initial_system_replication: dict[str, int] = {}
     passwords: dict[str, dict[encryption.Side, StorePasswords]] = {}
     per_node_config_hashes: dict[str, str] = {}
     per_node_config_image: str = DEFAULT_IMAGE
+    image_problem: str = ""
 
 
 class RenderedDatacenter(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,12 +122,14 @@ def _render(cluster: K8ssandraCluster, facts: Facts) -> Rendered:
     for place, template in enumerate(ordered):
         problems = validation.check_datacenter(template)
         problems += encryption.check(template, facts.passwords.get(template.datacenter.name, {}))
-        problems += _check_per_node(template, facts)
+        problems += _check_per_node(template, facts, tokens)
         unsupported += notices.unsupported(template)
         if problems or template.version is None:
             errors += problems
             continue
         warnings += notices.warnings(template, template.version)
+        if facts.image_problem and _wants_image(template, tokens):
+            warnings.append(_default_image(template, facts))
         rendered.append(_datacenter(template, facts, tokens.get(template.datacenter.name), founds=place == 0))
     return Rendered(
         datacenters=tuple(rendered),
@@ -206,7 +211,24 @@ def _per_node_reference(template: Template) -> str:
     return reference.name if reference is not None else ""
 
 
-def _check_per_node(template: Template, facts: Facts) -> Iterator[FieldProblem]:
+def _wants_image(template: Template, tokens: Mapping[str, Any]) -> bool:
+    """Whether a datacenter has configuration of single nodes, and names no image for its init container."""
+    if template.options.per_node_config_init_container_image:
+        return False
+    return bool(_per_node_reference(template)) or template.datacenter.name in tokens
+
+
+def _default_image(template: Template, facts: Facts) -> FieldProblem:
+    message = f"the init container has the image {facts.per_node_config_image}: {facts.image_problem}"
+    path, remedy = f"{template.path}.perNodeConfigInitContainerImage", "mend the ImageConfig, or name an image here"
+    return FieldProblem(path, message, remedy, template.datacenter.name, "ImageConfigInvalid")
+
+
+def _check_per_node(template: Template, facts: Facts, tokens: Mapping[str, Any]) -> Iterator[FieldProblem]:
+    if not facts.per_node_config_image and _wants_image(template, tokens):
+        path = f"{template.path}.perNodeConfigInitContainerImage"
+        message, remedy = "the ImageConfig of the control plane was not read yet", "wait, or name an image here"
+        yield FieldProblem(path, message, remedy, template.datacenter.name, "ImageConfigUnknown")
     if _per_node_reference(template) and template.datacenter.name not in facts.per_node_config_hashes:
         path = f"{template.path}.perNodeConfigMapRef.name"
         remedy = "create it in the cluster and namespace of the datacenter"

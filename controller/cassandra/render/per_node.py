@@ -6,18 +6,26 @@ from typing import Any, Final
 
 import msgspec
 
-DEFAULT_IMAGE: Final = "docker.io/k8ssandra/k8ssandra-client:v0.8.3"
+DEFAULT_IMAGE: Final = "docker.io/k8ssandra/k8ssandra-client:v0.8.13"  # has sh and yq
 _NAME: Final = "per-node-config"
-# For each file of this pod: what stands after the first underscore is the file to merge it into.
-_SCRIPT: Final = """set -e
+# For each file of this pod: what stands after the first underscore is the file to merge it into. Maps are merged key by
+# key, lists replaced; a file that is not there yet begins empty. The shell's own words and yq are all that is needed.
+SCRIPT: Final = """set -eu
+merged=0
 for addition in /per-node-config/"${POD_NAME}"_*; do
-  [ -e "$addition" ] || continue
-  name=$(basename "$addition")
-  target="/config/${name#*_}"
-  touch "$target"
-  yq ea '. as $item ireduce ({}; . * $item)' "$target" "$addition" > "/tmp/$name"
-  cp "/tmp/$name" "$target"
+  [ -f "$addition" ] || continue
+  name=${addition##*/}
+  target=/config/${name#*_}
+  if [ -s "$target" ]; then
+    whole=$(yq ea '. as $item ireduce ({}; . * $item)' "$target" "$addition")
+  else
+    whole=$(yq ea '. as $item ireduce ({}; . * $item)' "$addition")
+  fi
+  printf '%s\\n' "$whole" > "$target"
+  echo "merged ${addition} into ${target}"
+  merged=$((merged + 1))
 done
+echo "${merged} files merged for pod ${POD_NAME}"
 """
 
 
@@ -37,7 +45,7 @@ class PerNodeConfig(msgspec.Struct, frozen=True):
         return {
             "name": _NAME,
             "image": self.image,
-            "command": ["sh", "-c", _SCRIPT],
+            "command": ["sh", "-c", SCRIPT],
             "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
             "volumeMounts": [
                 {"name": "server-config", "mountPath": "/config"},

@@ -100,6 +100,7 @@ class Rig:
         self.kill_after = 0  # writes of the controller after which it dies; 0 for never
         self.killed = asyncio.Event()
         self._urls: dict[str, str] = {}
+        self.options: dict[str, Any] = {"metrics_address": "", "health_address": ""}
         self._task: asyncio.Task[None] | None = None
         for number, context in enumerate(("", *contexts)):
             self._urls[f"https://10.9.0.{number + 1}:6443"] = context
@@ -150,7 +151,7 @@ class Rig:
             return _Recording(self, credentials, self._urls[credentials.access.server])
 
         self.controller = Controller(
-            Settings(metrics_address="", health_address=""),
+            Settings(**self.options),
             StaticCredentials(self._access("")),
             make_transport,
             rng=Random(7),
@@ -296,9 +297,12 @@ def _server(name: str, seed: int, crds: list[dict[str, Any]]) -> ApiServer:
 
 
 @asynccontextmanager
-async def rig(*contexts: str, crds: list[dict[str, Any]] | None = None, started: bool = True) -> AsyncIterator[Rig]:
-    """A rig with a cass-operator in each data plane; nothing is left running after it."""
+async def rig(
+    *contexts: str, crds: list[dict[str, Any]] | None = None, started: bool = True, **options: Any
+) -> AsyncIterator[Rig]:
+    """A rig with a cass-operator in each data plane; nothing is left running after it. ``options``: settings."""
     one = Rig(contexts or CONTEXTS, crds)
+    one.options |= options
     async with one.operating(*one.contexts):
         if started:
             one.start()

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from controller.cassandra.render import Facts, initial_system_replication
 from controller.cassandra.render import render as render_cluster
+from controller.cassandra.render.per_node import DEFAULT_IMAGE
 from controller.cli.render import render
 from tests.unit.cassandra.samples import datacenter, manifest, typed
 
@@ -136,3 +137,36 @@ def test_a_list_of_several_clusters_is_rendered_whole() -> None:
     other["metadata"] = {**other["metadata"], "name": "other"}
     found = run({"apiVersion": "v1", "kind": "List", "items": [manifest(), other]})
     assert found.stdout.count("kind: ReplicatedSecret") == 2
+
+
+def image_config(text: str) -> dict[str, Any]:
+    metadata = {"name": "images", "namespace": "x", "labels": {"k8ssandra.io/config": "image"}}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"image_config.yaml": text}}
+
+
+GOOD = """
+apiVersion: config.k8ssandra.io/v1beta2
+kind: ImageConfig
+images: {k8ssandra-client: {repository: a, name: b, tag: c}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("image", "documents", "options"),
+    [
+        ("a/b:c", [image_config(GOOD)], ("--per-node-config-image", "mine:1")),
+        ("mine:1", [], ("--per-node-config-image", "mine:1")),
+        ("mine:1", [image_config("broken: [")], ("--per-node-config-image", "mine:1")),
+        (DEFAULT_IMAGE, [], ()),
+    ],
+)
+def test_the_image_for_single_nodes_is_found_as_by_the_controller(
+    image: str, documents: list[dict[str, Any]], options: tuple[str, ...]
+) -> None:
+    given = manifest(config={"cassandraYaml": {"num_tokens": 4}})
+    found = run(given, *documents, options=("-o", "json", *options))
+    assert found.exit_code == 0
+    datacenter = msgspec.json.decode(found.stdout)["kind-dc1"][-1]
+    containers = datacenter["spec"]["podTemplateSpec"]["spec"]["initContainers"]
+    assert [each.get("image") for each in containers] == [None, image]
+    assert ("ImageConfig:" in found.stderr) == any("broken" in str(each) for each in documents)

@@ -22,13 +22,14 @@ from controller.cli import run as command
 from controller.kube.access import Access
 from controller.kube.addresses import AddressPolicy
 from controller.kube.credentials import StaticCredentials
+from controller.kube.in_cluster import InCluster
 from controller.sandbox.apiserver import ApiServer, kubeconfig, serve
 from controller.settings import Settings
 
 AUTHORITY = trustme.CA()
 VARIABLES = (
     *("WATCH_NAMESPACE", "K8SSANDRA_CONTROL_PLANE", "KUBECONFIG", "HOT_RELOAD", "RENEW_TOKENS"),
-    *("OPERATOR_NAMESPACE", "REQUEUE_DEFAULT_DELAY"),
+    *("OPERATOR_NAMESPACE", "PER_NODE_CONFIG_IMAGE", "REQUEUE_DEFAULT_DELAY"),
 )
 
 
@@ -74,7 +75,7 @@ def test_flags_are_settings(parsed: Callable[..., Settings]) -> None:
         *("--metrics-bind-address", "127.0.0.1:1", "--log-format", "console"),
         *("--health-probe-bind-address", "0", "--log-level", "debug", "--workers", "7"),
         *("--allow-proxy", "http://proxy:3128", "--allow-server-cidr", "169.254.0.0/16"),
-        *("--hot-reload", "--renew-tokens"),
+        *("--hot-reload", "--renew-tokens", "--per-node-config-image", "mine:1"),
     )
     assert settings == Settings(
         kubeconfig="/a",
@@ -89,6 +90,7 @@ def test_flags_are_settings(parsed: Callable[..., Settings]) -> None:
         allow_server_cidr=("169.254.0.0/16",),
         hot_reload=True,
         renew_tokens=True,
+        per_node_config_image="mine:1",
     )
 
 
@@ -108,6 +110,14 @@ def test_what_is_off_by_default_can_be_switched_on_by_the_environment(parsed: Ca
     assert (settings.hot_reload, settings.renew_tokens) == (True, True)
     settings = parsed(HOT_RELOAD="false", RENEW_TOKENS="")
     assert (settings.hot_reload, settings.renew_tokens) == (False, False)
+
+
+def test_the_controllers_own_namespace_is_its_pods_or_said_by_the_environment_or_the_kubeconfig() -> None:
+    access = Access(server="https://10.0.0.1", certificate_authority=b"")
+    pod, outside = InCluster(access, Path("token"), "pods"), StaticCredentials(access)
+    environment = {"OPERATOR_NAMESPACE": "said"}
+    found = [command.own_namespace(each, env) for each in (pod, outside) for env in (environment, {})]
+    assert found == ["pods", "pods", "said", ""]
 
 
 @pytest.mark.parametrize(("value", "is_one"), [("true", True), ("True", False), ("false", False), ("", False)])
