@@ -88,8 +88,9 @@ class Guarded:
         self._admit()
         if self._doubt and request.method != "GET":
             request = await self._wait_for_certainty(request)
-        response = await self._carry(self._inner.request(request))
-        self._judge(response)
+        response = await self._carry(self._inner.request(request), apart=request.apart)
+        if not request.apart:  # else a pod may have said it
+            self._judge(response)
         return response
 
     async def stream(self, request: Request, *, silence: float) -> Response | LineStream:
@@ -147,7 +148,7 @@ class Guarded:
         if (refusal := self._refuse()) is not None:
             raise refusal
 
-    async def _carry(self, call: Coroutine[Any, Any, T]) -> T:
+    async def _carry(self, call: Coroutine[Any, Any, T], *, apart: bool = False) -> T:
         scope = asyncio.timeout(None)
         try:
             async with scope:
@@ -155,7 +156,8 @@ class Guarded:
                 self._idle.clear()
                 return await call
         except errors.TransportError as error:
-            self._on_outcome(False, error)
+            if not apart or isinstance(error, _NOT_REACHED):
+                self._on_outcome(False, error)
             raise
         except TimeoutError:
             if scope not in self._aborted:
@@ -179,6 +181,9 @@ def _ends(request: Request) -> float:
     seconds = dict(request.query).get("timeoutSeconds", "")
     return float(seconds) if seconds.isdecimal() else 0.0
 
+
+# Of a call to something behind the server these alone say that the server itself was not reached.
+_NOT_REACHED: Final = (errors.ConnectFailed, errors.NameResolutionFailed, errors.TLSFailed)
 
 _SIGNS: Final = (
     errors.ConnectFailed,

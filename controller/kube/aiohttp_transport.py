@@ -24,6 +24,7 @@ from controller.kube.tls import client_context
 from controller.kube.transport import LineStream, Request, Response, shortened
 
 UNARY_CONNECTIONS: Final = 10  # of one cluster at once; watches have connections of their own
+APART_CONNECTIONS: Final = 100  # of one cluster at once to what is behind its server; each may hang for a minute
 READ_BUFFER: Final = 2**18  # bytes; what a stream hands over at once: large batches, yet no loop turn over ~3 ms
 USER_AGENT: Final = f"k8ssandra-controller/{controller.__version__}"
 
@@ -36,8 +37,8 @@ class AiohttpTransport:
     No proxy or netrc of the environment, no redirects, no cookies, no compression (a bomb would have to be
     unpacked to be noticed). ``policy`` judges every address at connect time, literal ones too; ``resolver`` is this
     cluster's own, which outlives the transport.
-    Unary requests share ``connections`` connections; each stream has one of its own. Raises ``TLSFailed`` when the
-    access's certificates cannot be used.
+    Unary requests share ``connections`` connections, calls ``apart`` have others, and each stream has one of its own.
+    Raises ``TLSFailed`` when the access's certificates cannot be used.
     """
 
     def __init__(
@@ -69,13 +70,18 @@ class AiohttpTransport:
         self._limit = connections
         self._unary: aiohttp.ClientSession | None = None
         self._streams: aiohttp.ClientSession | None = None
+        self._apart: aiohttp.ClientSession | None = None
         self._connectors: list[Connector] = []
         self._open_streams: set[Lines] = set()
         self._under_way: set[asyncio.Timeout] = set()
         self._closed = False
 
     async def request(self, request: Request) -> Response:
-        """Send one request; a 401 asks for another token and tries once more."""
+        """Send one request; a 401 asks for another token and tries once more, unless a pod may have said so."""
+        if request.apart:
+            if self._apart is None:
+                self._apart = self._session(APART_CONNECTIONS)
+            return await self._within(request, self._unary_exchange(self._apart, request, self._credentials.bearer()))
         if self._unary is None:
             self._unary = self._session(self._limit)
         return await self._authenticated(request, partial(self._unary_exchange, self._unary))
@@ -94,7 +100,7 @@ class AiohttpTransport:
                 deadline.reschedule(now)
         for stream in tuple(self._open_streams):  # whoever reads one is told, and who forgot one leaks nothing
             await stream.close()
-        for session in (self._unary, self._streams):
+        for session in (self._unary, self._streams, self._apart):
             if session is not None:
                 await session.close()
         for connector in self._connectors:

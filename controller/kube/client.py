@@ -11,7 +11,7 @@ import msgspec
 
 from controller.kube import errors, objects
 from controller.kube.objects import Object
-from controller.kube.resources import SECRETS, Resource
+from controller.kube.resources import PODS_PROXY, SECRETS, Resource
 from controller.kube.transport import LIST_CAP, Request, Response, Transport
 from controller.kube.watch import EventStream
 
@@ -236,6 +236,23 @@ class Client:
             request = self._admit(request)
         return (await self._send("raw", None, request)).body
 
+    async def proxy(self, request: Request) -> bytes:
+        """What a pod answers to a request ``apart`` that the server carries to it; all but GET pass the gate.
+
+        The pod's error statuses are raised as if they were the server's own.
+        """
+        verb = "get" if request.method == "GET" else "create"
+        if request.method != "GET":
+            request = msgspec.structs.replace(request, deadline=self.write_deadline(request.deadline))
+        return (await self._send(verb, PODS_PROXY, request)).body
+
+    def write_deadline(self, deadline: float) -> float:
+        """Seconds that a change may take, at most ``deadline``; raises ``WritesForbidden`` when the gate is closed."""
+        deadline = min(deadline, self._may_write() - WRITE_MARGIN)
+        if deadline < WRITE_MINIMUM:
+            raise errors.WritesForbidden("this process may not write now: it does not hold the lease")
+        return deadline
+
     # ── writing ─────────────────────────────────────────────────────────────────────────────────────
 
     async def create(
@@ -346,9 +363,7 @@ class Client:
 
     def _admit(self, request: Request) -> Request:
         """The one gate for writes: a deadline that ends before the right to write does."""
-        deadline = min(request.deadline, self._may_write() - WRITE_MARGIN)
-        if deadline < WRITE_MINIMUM:
-            raise errors.WritesForbidden("this process may not write now: it does not hold the lease")
+        deadline = self.write_deadline(request.deadline)
         timeout = ("timeout", f"{int(deadline)}s")
         return msgspec.structs.replace(request, query=(*request.query, timeout), deadline=deadline)
 

@@ -57,6 +57,7 @@ def _segment(text: str) -> str:
 SECRETS: Final = Resource("", "v1", "Secret", "secrets")
 CONFIG_MAPS: Final = Resource("", "v1", "ConfigMap", "configmaps")
 PODS: Final = Resource("", "v1", "Pod", "pods")
+PODS_PROXY: Final = Resource("", "v1", "Pod", "pods/proxy")  # for metrics only: what pods were asked
 SERVICES: Final = Resource("", "v1", "Service", "services")
 SERVICE_ACCOUNTS: Final = Resource("", "v1", "ServiceAccount", "serviceaccounts")
 NAMESPACES: Final = Resource("", "v1", "Namespace", "namespaces", namespaced=False)

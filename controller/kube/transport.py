@@ -18,6 +18,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     ``deadline`` is in seconds, from the start to the last byte of the response (of a stream: to its head).
     ``body`` is JSON or, for ``application/apply-patch+yaml``, JSON as well (JSON is YAML).
     ``headers`` never hold credentials: the transport adds its own. ``cap``: bytes that the response may have.
+    ``apart``: what answers is something behind the server, a pod: its silence or refusal says nothing of the server,
+    and while it is waited for it holds no connection that others wait for.
     """
 
     method: str
@@ -27,6 +29,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
     deadline: float = 10.0
     cap: int = OBJECT_CAP
+    apart: bool = False
 
     def __repr__(self) -> str:
         # Bodies may hold Secrets; they are never shown.

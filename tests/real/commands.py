@@ -43,7 +43,7 @@ def etcd(binary: Path, folder: Path, client_url: str, peer_url: str) -> Process:
     )
 
 
-def api_server(binary: Path, folder: Path, pki: Pki, *, port: int, etcd_url: str, prefix: str) -> Process:
+def api_server(binary: Path, folder: Path, pki: Pki, *, port: int, etcd_url: str, prefix: str, egress: str) -> Process:
     """A kube-apiserver with its defaults wherever a flag is not needed to run it alone on loopback."""
     tokens = folder / "tokens.csv"
     tokens.write_text(f'{pki.admin_token},admin,admin-uid,"system:masters"\n')
@@ -69,6 +69,7 @@ def api_server(binary: Path, folder: Path, pki: Pki, *, port: int, etcd_url: str
             "--service-cluster-ip-range=10.96.0.0/16",
             "--disable-admission-plugins=ServiceAccount",  # it wants a default ServiceAccount before any Pod
             "--profiling=false",
+            f"--egress-selector-config-file={egress}",  # the addresses of simulated pods lead nowhere
         ],
         folder / "kube-apiserver.log",
         GOGC="400",  # a heap this small is collected all the time by default; memory is there, processors are not

@@ -17,7 +17,7 @@ from typing import Any, Final
 import aiohttp
 
 from controller.kube.access import Access
-from tests.real import commands, pki
+from tests.real import commands, egress, pki
 from tests.real.binaries import Binaries, obtain
 from tests.real.process import Process, ServerFailed, free_port
 
@@ -31,13 +31,16 @@ class RealServer:
     ``access`` is its admin's, in the group system:masters. ``started_in``: seconds until it was ready, the last time.
     """
 
-    def __init__(self, name: str, binaries: Binaries, folder: Path, etcd_url: str, controllers: bool) -> None:
+    def __init__(
+        self, name: str, binaries: Binaries, folder: Path, etcd_url: str, controllers: bool, egress: str
+    ) -> None:
         folder.mkdir()
         self.name = name
         self.pki = pki.create(folder)
         self.started_in = 0.0
         self._binaries, self._folder, self._etcd_url = binaries, folder, etcd_url
         self._controllers = controllers
+        self._egress = egress
         self._bind()
 
     @property
@@ -59,6 +62,7 @@ class RealServer:
             port=port,
             etcd_url=self._etcd_url,
             prefix=self.name,
+            egress=self._egress,
         )
         self.controller_manager = (
             commands.controller_manager(self._binaries.kube_controller_manager, self._folder, self.pki, self.access)
@@ -113,7 +117,10 @@ class RealServers:
     def __init__(self, binaries: Binaries, folder: Path, names: Sequence[str], controllers: bool) -> None:
         self._etcd_url = f"http://127.0.0.1:{free_port()}"
         self.etcd = commands.etcd(binaries.etcd, folder, self._etcd_url, f"http://127.0.0.1:{free_port()}")
-        self.servers = [RealServer(name, binaries, folder / name, self._etcd_url, controllers) for name in names]
+        egress_file = egress.configuration(folder)
+        self.servers = [
+            RealServer(name, binaries, folder / name, self._etcd_url, controllers, egress_file) for name in names
+        ]
 
     @property
     def processes(self) -> list[Process]:
@@ -156,8 +163,9 @@ async def real_servers(names: Sequence[str] = ("server",), *, controllers: bool 
     folder = Path(tempfile.mkdtemp(prefix="real-servers-"))
     world = RealServers(binaries, folder, names, controllers)
     try:
-        await world.start()
-        yield world
+        async with egress.pods_behind(folder):
+            await world.start()
+            yield world
     except BaseException:
         world.kill()
         world.show_logs()

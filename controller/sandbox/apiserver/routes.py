@@ -60,7 +60,8 @@ def _place(request: Request) -> _Place | None:
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 2 and (group or rest[2] not in ("status", "finalize")):
         namespace, rest = rest[1], rest[2:]
-    plural, name, subresource = (*rest[:2], "/".join(rest[2:]), "", "")[:3] if len(rest) > 1 else (rest[0], "", "")
+    part = rest[2:3] if rest[2:3] == ["proxy"] else rest[2:]  # what follows is the pod's
+    plural, name, subresource = (*rest[:2], "/".join(part), "", "")[:3] if len(rest) > 1 else (rest[0], "", "")
     return _Place(group, version, namespace, plural, name, subresource, watching)
 
 

@@ -20,6 +20,18 @@ def cluster_name(datacenter: CassandraDatacenter) -> str:
     return str(datacenter.spec.get("clusterName") or datacenter.metadata.name)
 
 
+def cassandra_name(datacenter: CassandraDatacenter) -> str:
+    """What Cassandra calls the datacenter."""
+    return str(datacenter.spec.get("datacenterName") or datacenter.metadata.name)
+
+
+def ring(datacenter: CassandraDatacenter) -> tuple[str, ...]:
+    """Which ring its nodes join: the Cassandra cluster of one K8ssandraCluster, or one of its namespace's own."""
+    have = datacenter.metadata.labels
+    namespace = have.get(labels.CLUSTER_NAMESPACE) or datacenter.metadata.namespace
+    return (cluster_name(datacenter), namespace, have.get(labels.CLUSTER_NAME, ""))
+
+
 def own_labels(datacenter: CassandraDatacenter) -> dict[str, str]:
     """The labels that every object of a datacenter has."""
     cluster = names.label_value(cluster_name(datacenter))

@@ -21,6 +21,8 @@ from controller.kube.client import Client
 from controller.kube.objects import Object
 from controller.kube.resources import ENDPOINT_SLICES, PODS, SERVICES
 from controller.sandbox.cass_operator import objects
+from controller.sandbox.management_api import rings
+from controller.sandbox.pod_network import pod_network
 
 KIND: Final = "CassandraDatacenter"
 WORKERS: Final = 8
@@ -108,6 +110,7 @@ class CassOperator:
                 await self._create(SERVICES, namespace, service)
         for name in sorted(made - {name for name, _, _ in wanted}):
             await self._delete_pod(namespace, name)
+            rings(pod_network()).leave(objects.ring(datacenter), self._addresses[namespace, name])
             made.discard(name)
         await asyncio.gather(
             *(self._make_pod(datacenter, name, rack, seed) for name, rack, seed in wanted if name not in made)
@@ -142,6 +145,14 @@ class CassOperator:
         address = self._addresses.setdefault((namespace, name), f"10.{self._number}.{serial // 250}.{serial % 250 + 1}")
         await self._create(PODS, namespace, objects.pod(datacenter, name, rack, seed=seed))
         status = {"status": objects.pod_status(address, ready=True)}
+        rings(pod_network()).join(
+            objects.ring(datacenter),
+            objects.cassandra_name(datacenter),
+            datacenter.metadata.uid,
+            address,
+            config=datacenter.spec.get("config"),
+            kind=str(datacenter.spec.get("serverType", "")),
+        )
         await self._client.patch(
             PODS, namespace, name, status, kind="merge", subresource="status", field_manager=objects.MANAGER
         )
@@ -171,7 +182,8 @@ class CassOperator:
                     continue
                 with suppress(errors.NotFound):
                     await self._client.delete(resource, namespace, left.head.name, uid=left.head.uid)
-        self._pods.pop(found.head.uid, None)
+        for name in sorted(self._pods.pop(found.head.uid, ())):
+            rings(pod_network()).leave(objects.ring(datacenter), self._addresses[namespace, name])
         self._served.pop(found.head.uid, None)
         finalizers = [name for name in datacenter.metadata.finalizers if name != objects.FINALIZER]
         await self._patch(found, {"metadata": {"finalizers": finalizers}}, exactly=True)
