@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from tests.bench import convergence, latency, reading, report
+from tests.bench import convergence, latency, reading, report, scale
 from tests.bench.report import Figure
 
 Measure = Callable[[bool, bool], Awaitable[list[Figure]]]
@@ -26,6 +26,10 @@ async def _convergence(quick: bool, real: bool) -> list[Figure]:
     return await convergence.convergence("real" if real else "embedded", quick=quick)
 
 
+async def _scale(quick: bool, real: bool) -> list[Figure]:
+    return await scale.scale("real" if real else "embedded", quick=quick)
+
+
 MEASURES: Final[dict[str, Measure]] = {
     "burst": lambda quick, _: reading.burst(quick=quick),
     "steady": lambda quick, _: reading.steady(quick=quick),
@@ -33,8 +37,9 @@ MEASURES: Final[dict[str, Measure]] = {
     "calls": lambda quick, _: reading.calls(quick=quick),
     "latency": _latency,
     "convergence": _convergence,
+    "scale": _scale,
 }
-REAL: Final = ("latency", "convergence")  # those for which the kind of server matters
+REAL: Final = ("latency", "convergence")  # what is measured on real servers when nothing is named
 
 
 def main() -> int:
@@ -43,7 +48,9 @@ def main() -> int:
     parser.add_argument(
         "names", nargs="*", metavar="name", help=f"what to measure: {', '.join(MEASURES)} (default: all)"
     )
-    parser.add_argument("--real", action="store_true", help=f"{' and '.join(REAL)} on real API servers, only these")
+    parser.add_argument(
+        "--real", action="store_true", help=f"on real API servers; {' and '.join(REAL)} when no name is given"
+    )
     parser.add_argument("--quick", action="store_true", help="fewer rounds: a look, no measurement")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures, every round of them, to FILE")
     options = parser.parse_args()

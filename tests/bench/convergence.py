@@ -17,14 +17,14 @@ from controller.engine.reflector import Reflector
 from controller.engine.source import ResourceSource
 from controller.engine.store import Delta, Store
 from controller.fleet.actions import FIELD_MANAGER
-from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, SECRETS, Resource
+from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, SECRETS, SERVICES, Resource
 from controller.replication.types import REPLICATED_SECRETS
 from controller.sandbox.world import World
 from tests.bench import stage
 from tests.bench.child import Child, child, cpu_seconds
 from tests.bench.report import Figure, Goal, ratios
 from tests.bench.script import PLACEHOLDER, Recipe, Work, Written
-from tests.bench.stage import CONTEXTS, RunningController, Servers
+from tests.bench.stage import RunningController, Servers
 
 OWN_TIME: Final = 1.0  # s that a simulated datacenter takes; three come one after the other
 CONTROLLER: Final = "bench-controller"  # namespace
@@ -42,15 +42,16 @@ class Ready:
         self.names: set[str] = set()
         self.changed = asyncio.Event()
 
-    async def wait(self, names: Sequence[str]) -> None:
-        async with asyncio.timeout(WITHIN):
+    async def wait(self, names: Sequence[str], within: float = WITHIN) -> None:
+        async with asyncio.timeout(within):
             while not self.names.issuperset(names):
                 self.changed.clear()
                 await self.changed.wait()
 
 
 @asynccontextmanager
-async def _readiness(world: World) -> AsyncIterator[Ready]:
+async def readiness(world: World) -> AsyncIterator[Ready]:
+    """A watch of the K8ssandraClusters of a world."""
     found = Ready()
 
     def see(deltas: list[Delta]) -> None:
@@ -80,19 +81,21 @@ class Round(msgspec.Struct):
     passes: int = 0
 
 
-class _Bench:
+class Bench:
+    """A world, a controller in it, and what becomes Ready there."""
+
     def __init__(self, found: Servers, world: World, running: RunningController, ready: Ready) -> None:
         self._found = found
         self._world = world
         self._running = running
         self._ready = ready
 
-    async def converge(self, names: Sequence[str]) -> Round:
+    async def converge(self, names: Sequence[str], within: float = WITHIN) -> Round:
         """Create these K8ssandraClusters at once; the controller does the rest."""
         before, passes, cpu = await self._running.requests(), await self._running.reconciles(), self._cpu()
         started = asyncio.get_running_loop().time()
         await _create(self._world, names)
-        await self._ready.wait(names)
+        await self._ready.wait(names, within)
         seconds = asyncio.get_running_loop().time() - started
         used = {name: now - cpu[name] for name, now in self._cpu().items()}
         requests = stage.counted(before, await self._running.requests())
@@ -129,11 +132,11 @@ async def convergence(kind: str, *, quick: bool) -> list[Figure]:
         stage.prepared(found, SCRIPT) as other,
         stage.operated(world, OWN_TIME),
         stage.controller(found, world) as running,
-        _readiness(world) as ready,
+        readiness(world) as ready,
     ):
-        bench = _Bench(found, world, running, ready)
+        bench = Bench(found, world, running, ready)
         await bench.converge([PLACEHOLDER])  # warms up, and is what the script writes
-        async with _script(found, await _recipe(world)) as script:
+        async with _script(other, await _recipe(world)) as script:
             for count, rounds in plan:
                 for number in range(rounds):
                     names = [f"of{count}-{number}-{each}" for each in range(count)]
@@ -153,11 +156,13 @@ async def _write(world: World, script: Child, names: Sequence[str]) -> Round:
 
 
 @asynccontextmanager
-async def _script(found: Servers, recipe: Recipe) -> AsyncIterator[Child]:
-    accesses = {
-        context: (each.server, each.certificate_authority.decode(), base64.b64encode(each.token.encode()).decode())
-        for context, each in zip(("", *CONTEXTS), found.accesses, strict=True)
-    }
+async def _script(world: World, recipe: Recipe) -> AsyncIterator[Child]:
+    """The script in a namespace of its own, with the accounts and rights that the controller has in its."""
+    accesses = {}
+    for plane in (world.control, *world.planes.values()):
+        each = await stage.as_account(plane, world.namespace)
+        token = base64.b64encode(each.token.encode()).decode()
+        accesses[plane.context] = (each.server, each.certificate_authority.decode(), token)
     with tempfile.NamedTemporaryFile() as file:  # readable by its owner only
         file.write(msgspec.json.encode(Work(accesses, recipe)))
         file.flush()
@@ -173,7 +178,7 @@ async def _recipe(world: World) -> Recipe:
     datacenters = [each["metadata"]["name"] for each in cluster["spec"]["cassandra"]["datacenters"]]
     return Recipe(
         namespace=SCRIPT,
-        control=await _made(world, "", (SECRETS, REPLICATED_SECRETS)),
+        control=await _made(world, "", (SECRETS, REPLICATED_SECRETS, SERVICES, ENDPOINT_SLICES)),
         planes=planes,
         datacenters=dict(zip(planes, datacenters, strict=True)),
         status=msgspec.json.encode(cluster["status"]).decode(),

@@ -28,9 +28,9 @@ from controller.kube.credentials import StaticCredentials
 from controller.kube.objects import Object
 from controller.kube.resources import SERVICE_ACCOUNTS
 from controller.sandbox.apiserver import ApiServer, serve
-from controller.sandbox.world import ACCOUNT, World
+from controller.sandbox.world import ACCOUNT, Plane, World
 from tests import manifests
-from tests.bench.child import ROOT, cpu_of, end
+from tests.bench.child import ROOT, cpu_of, end, resident_mib
 from tests.real.process import free_port
 from tests.real.servers import real_servers
 
@@ -145,6 +145,10 @@ class RunningController:
         """CPU seconds used so far."""
         return cpu_of(self._process.pid)
 
+    def memory(self) -> float:
+        """Resident memory now, in MiB."""
+        return resident_mib(self._process.pid)
+
     async def requests(self) -> Counter[tuple[str, str]]:
         """Requests so far by verb and plural.group ("" for /version and the like).
 
@@ -171,13 +175,18 @@ class RunningController:
         return [(each.labels, int(each.value)) for family in families for each in family.samples if each.name == name]
 
 
+async def as_account(plane: Plane, namespace: str) -> Access:
+    """The way to a server for the account that `manifests/` give the controller there, with its rights."""
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    path = SERVICE_ACCOUNTS.path(namespace, ACCOUNT, "token")
+    issued = msgspec.json.decode(await plane.client.raw("POST", path, body=body), type=_TokenRequest)
+    return msgspec.structs.replace(plane.access, token=issued.status.token)
+
+
 @asynccontextmanager
 async def controller(found: Servers, world: World) -> AsyncIterator[RunningController]:
     """The controller as its own service account, connected to every data plane; gone afterwards."""
-    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
-    path = SERVICE_ACCOUNTS.path(world.namespace, ACCOUNT, "token")
-    issued = msgspec.json.decode(await world.control.client.raw("POST", path, body=body), type=_TokenRequest)
-    access = msgspec.structs.replace(world.control.access, token=issued.status.token)
+    access = await as_account(world.control, world.namespace)
     metrics, health = free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         kubeconfig = Path(folder, "kubeconfig")
