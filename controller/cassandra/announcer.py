@@ -6,11 +6,12 @@ from typing import Final
 
 import structlog
 
-from controller.cassandra.plan import Problem
+from controller.cassandra.plan import Plan
+from controller.cassandra.plan.status import drift_message
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.cassandra.snapshot import Snapshot
 from controller.engine.events import EventRecorder, Reference
-from controller.fleet.actions import Action, Apply, Create, Delete, Merge, Replace
+from controller.fleet.actions import Action, Adopt, Apply, Create, Delete, Merge, Replace
 from controller.fleet.cluster import Cluster
 from controller.kube.objects import Object
 
@@ -28,13 +29,14 @@ class Announcer:
         """The K8ssandraCluster is gone."""
         self._announced.pop(uid, None)
 
-    def announce(self, snapshot: Snapshot, problems: tuple[Problem, ...]) -> None:
-        """An event for every problem that is news."""
+    def announce(self, snapshot: Snapshot, plan: Plan) -> None:
+        """An event for every problem that is news, and for every specification that differs and may not be changed."""
         asked = snapshot.rendered.unsupported + snapshot.rendered.warnings
-        now = {(problem.reason, problem.message) for problem in problems} | {
+        now = {(problem.reason, problem.message) for problem in plan.problems} | {
             ("NotSupported" if problem in snapshot.rendered.unsupported else "Ineffective", str(problem))
             for problem in asked
         }
+        now |= {("RequiresUpdate", drift_message({name: fields})) for name, fields in plan.drift.items()}
         before = self._announced.get(snapshot.object.head.uid, frozenset())
         for reason, message in sorted(now - before):
             self._recorder.record(_reference(snapshot), "Warning", reason, message)
@@ -61,7 +63,7 @@ class Announcer:
             namespace=snapshot.cluster.namespace,
             name=snapshot.cluster.name,
         )
-        if action.resource == CASSANDRA_DATACENTERS and isinstance(action, (Create, Apply, Delete)):
+        if action.resource == CASSANDRA_DATACENTERS and isinstance(action, (Create, Apply, Adopt, Delete)):
             self._recorder.record(
                 _reference(snapshot),
                 "Normal",
@@ -75,6 +77,7 @@ _PAST: Final[dict[type, str]] = {
     Apply: "updated",
     Replace: "replaced",
     Merge: "patched",
+    Adopt: "adopted",
     Delete: "deleted",
 }
 

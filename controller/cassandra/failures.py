@@ -13,7 +13,7 @@ from controller.kube.conditions import Condition
 from controller.kube.objects import Object
 
 # Errors that only somebody else's action can end, of which no event tells: tried again slowly.
-PERMANENT: Final = (NameConflict, errors.Invalid, errors.BadRequest, errors.NotSupported)
+PERMANENT: Final = (NameConflict, errors.Invalid, errors.BadRequest, errors.NotSupported, errors.AdmissionDenied)
 RECHECK: Final = 60.0  # s until they are looked at again
 REMOVAL_RECHECK: Final = 5.0  # s until a removal is tried again that had to wait
 
@@ -51,6 +51,8 @@ def problem_of(context: str, datacenter: str, error: Exception) -> Problem | Non
             | errors.WritesForbidden()
         ):
             return None
+        case errors.WebhookFailed():
+            return Problem("WebhookFailed", f"{where}: {_unanswered(error)}", datacenter)
         case errors.Forbidden():
             return Problem("Forbidden", f"{where}: {error}; apply the roles of manifests/ there", datacenter)
         case errors.NotFound():
@@ -59,6 +61,16 @@ def problem_of(context: str, datacenter: str, error: Exception) -> Problem | Non
             return Problem("Rejected", f"{where}: the API server refused: {error}", datacenter)
         case _:
             return Problem("InternalError", f"{where}: {type(error).__name__}", datacenter)
+
+
+def _unanswered(error: errors.WebhookFailed) -> str:
+    """What stands in the way, and what to do: an operator that is gone often leaves its configuration behind."""
+    named = f"{error.configuration} asks for it" if error.configuration else "a webhook configuration asks for it"
+    look = error.configuration or "it (kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations)"
+    return (
+        f'nothing can be written, because webhook "{error.webhook}" does not answer ({error.message}); {named}: '
+        f"delete {look} if its operator is gone, else bring the operator back"
+    )
 
 
 def unreadable(found: Object, error: errors.Malformed) -> Status:

@@ -13,7 +13,7 @@ from controller.cassandra.foresight import UNKNOWN_SEED, Foreseen, foresee, targ
 from controller.cassandra.observe import Renderings
 from controller.cassandra.plan import Problem, Wait, plan
 from controller.cassandra.snapshot import Snapshot
-from controller.fleet.actions import Create, Delete, Merge
+from controller.fleet.actions import Adopt, Create, Delete, Merge
 from controller.kube.objects import Object
 from controller.kube.resources import SECRETS, Resource
 
@@ -86,7 +86,7 @@ class _Object:
         match foreseen.action:
             case Delete():
                 self._deleted = True
-            case Merge(patch=patch):
+            case Merge(patch=patch) | Adopt(patch=patch):
                 self._patches.append(patch)
             case Create(object=wanted):
                 self._wanted, self._deleted = wanted, False

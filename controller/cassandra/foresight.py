@@ -15,8 +15,9 @@ from controller.cassandra.render import superuser_secret
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.cassandra.snapshot import DatacenterView, Leftover, Snapshot
 from controller.cassandra.types import CassandraDatacenter, K8ssandraCluster
-from controller.fleet.actions import Action, Apply, Create, Delete, Merge, Replace
-from controller.kube import merge_patch, objects
+from controller.fleet import former
+from controller.fleet.actions import FIELD_MANAGER, Action, Adopt, Apply, Create, Delete, Merge, Replace
+from controller.kube import merge_patch, objects, ownership
 from controller.kube.objects import Object
 from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, SECRETS, Resource
 from controller.replication.types import REPLICATED_SECRETS
@@ -161,6 +162,11 @@ def _done(action: Action, live: Object | None) -> Object | None:
         case Merge(patch=patch):
             assert live is not None
             found = merge_patch.merge(live.decode(dict), patch)
+        case Adopt(object=wanted, patch=patch):
+            assert live is not None
+            found = merge_patch.merge(live.decode(dict), patch)
+            if (adopted := ownership.adopt(found, FIELD_MANAGER, former.share_of(wanted))) is not None:
+                found["metadata"] = {**found["metadata"], "managedFields": adopted.entries}
         case Apply(object=wanted) | Replace(object=wanted):
             assert live is not None
             before = live.decode(dict)

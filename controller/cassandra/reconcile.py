@@ -34,6 +34,7 @@ from controller.fleet.actions import (
 )
 from controller.fleet.cluster import Cluster
 from controller.fleet.pool import Pool
+from controller.fleet.webhooks import Configurations
 from controller.kube import errors
 from controller.kube.objects import Object
 from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, SECRETS, Resource
@@ -67,6 +68,7 @@ class K8ssandraClusterReconciler:
         self._status = StatusWriter(pool.local, clock)
         self._problems: dict[tuple[str, str], tuple[Problem, ...]] = {}  # by UID and context, of the last pass there
         self._absent = Absences(pool)
+        self._webhooks = Configurations()
         self._uids: dict[tuple[str, str], str] = {}  # by namespace and name: of what the other fields speak
 
     async def reconcile(self, item: Item) -> Result:
@@ -144,6 +146,8 @@ class K8ssandraClusterReconciler:
                 error = errors.Conflict(409, "Conflict", f"{action.resource.kind} changed meanwhile")
                 return [(chain.datacenter, error)]
             except (errors.KubeError, NameConflict) as error:
+                if isinstance(error, errors.WebhookFailed):
+                    error.configuration = await self._webhooks.of(cluster.context, cluster.client, error.webhook)
                 return [(chain.datacenter, error)]
             self._announcer.tell(cluster, snapshot, action)
         return []
@@ -207,7 +211,7 @@ class K8ssandraClusterReconciler:
             result = plan(snapshot, now)  # what just failed, or was repaired, belongs into the status
         if snapshot.settling:
             return 0.0  # what is shown was true when written; soon there is something better to say than "unknown"
-        self._announcer.announce(snapshot, result.problems)
+        self._announcer.announce(snapshot, result)
         if result.status is None:
             return 0.0
         return await self._status.write(snapshot.object, result.status, patient=not result.problems)

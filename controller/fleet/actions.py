@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
+from controller.fleet import former
 from controller.kube import errors, ownership
 from controller.kube.client import Client
 from controller.kube.objects import Head, Object
@@ -54,6 +55,19 @@ class Merge(msgspec.Struct, frozen=True):
     exactly: bool = False
 
 
+class Adopt(msgspec.Struct, frozen=True):
+    """One JSON patch onto ``live`` in that very version: the reference operator's fields become applied by us.
+
+    ``patch``: labels, annotations and finalizers that are missing, as a merge patch of the metadata; nothing else is
+    changed. ``object``: what would be applied, which tells what of the metadata is ours.
+    """
+
+    resource: Resource
+    object: dict[str, Any]
+    patch: dict[str, Any]
+    live: Object
+
+
 class Delete(msgspec.Struct, frozen=True):
     """DELETE of ``live`` and no other (UID)."""
 
@@ -69,7 +83,7 @@ class _Finalized(msgspec.Struct):
     metadata: _Metadata
 
 
-Action: TypeAlias = Create | Apply | Replace | Merge | Delete
+Action: TypeAlias = Create | Apply | Replace | Merge | Adopt | Delete
 
 
 class NameConflict(Exception):
@@ -176,6 +190,8 @@ async def perform(
                 raise ObserveAgain from error
         case Merge(resource, patch, live, subresource, exactly):
             written = await _merge(resource, patch, live, subresource, exactly, client)
+        case Adopt(resource, obj, patch, live):
+            written = await _adopt(resource, obj, patch, live, client)
         case Delete(resource, live):
             await _delete(resource, live, client, caches)
             return None
@@ -232,7 +248,7 @@ async def _create(
 
 async def _apply(resource: Resource, obj: Mapping[str, Any], live: Object, exactly: bool, client: Client) -> Object:
     head = live.head
-    adoption = ownership.adoption_patch(live.decode(dict), FIELD_MANAGER, obj)
+    adoption = ownership.adoption_patch(live.decode(dict), FIELD_MANAGER, obj, former.share_of(obj))
     if adoption is not None:
         adopted = await client.patch(
             resource, head.namespace, head.name, adoption, kind="json", field_manager=FIELD_MANAGER
@@ -245,6 +261,34 @@ async def _apply(resource: Resource, obj: Mapping[str, Any], live: Object, exact
         preconditions["resourceVersion"] = head.resource_version
     guarded = _with_metadata(obj, **preconditions)
     return await client.apply(resource, head.namespace, head.name, guarded, field_manager=FIELD_MANAGER)
+
+
+async def _adopt(
+    resource: Resource, obj: Mapping[str, Any], patch: Mapping[str, Any], live: Object, client: Client
+) -> Object:
+    whole, head = live.decode(dict), live.head
+    found = ownership.adopt(whole, FIELD_MANAGER, former.share_of(obj))
+    operations = [*(ownership.replacing(whole, found) if found else []), *_additions(whole["metadata"], patch)]
+    try:
+        return await client.patch(
+            resource, head.namespace, head.name, operations, kind="json", field_manager=FIELD_MANAGER
+        )
+    except (errors.Conflict, errors.NotFound) as error:
+        raise ObserveAgain from error
+
+
+def _additions(metadata: Mapping[str, Any], patch: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The operations of a JSON patch for what a merge patch of the metadata adds."""
+    operations: list[dict[str, Any]] = []
+    for key, wanted in (patch.get("metadata") or {}).items():
+        path = f"/metadata/{key}"
+        if isinstance(wanted, Mapping) and metadata.get(key):
+            for name, value in wanted.items():
+                escaped = name.replace("~", "~0").replace("/", "~1")
+                operations.append({"op": "add", "path": f"{path}/{escaped}", "value": value})
+        else:
+            operations.append({"op": "add", "path": path, "value": wanted})
+    return operations
 
 
 async def _refuse_replaced(resource: Resource, live: Object, client: Client, error: errors.Invalid) -> None:

@@ -138,6 +138,16 @@ class AlreadyExists(ApiError):
     """409 with reason AlreadyExists: create found an object of that name."""
 
 
+class AdmissionDenied(ApiError):
+    """An admission webhook refused the object: its own decision, whatever the status code; no role changes that."""
+
+    def __init__(
+        self, status: int, reason: str, message: str, retry_after: float | None = None, *, webhook: str = ""
+    ) -> None:
+        super().__init__(status, reason, message, retry_after)
+        self.webhook = webhook
+
+
 class Expired(ApiError):
     """410: the resourceVersion or continue token is too old; list again."""
 
@@ -161,6 +171,21 @@ class ServerError(ApiError):
     """5xx: the server failed; the request may or may not have been carried out."""
 
 
+class WebhookFailed(ServerError):
+    """500 because an admission webhook could not be called: whoever served it is gone, and nothing was written.
+
+    ``webhook``: its name. ``configuration``: kind and name of the object that asks for it, "" while nobody looked it
+    up: servers do not say it. The API server itself is well.
+    """
+
+    def __init__(
+        self, status: int, reason: str, message: str, retry_after: float | None = None, *, webhook: str = ""
+    ) -> None:
+        super().__init__(status, reason, message, retry_after)
+        self.webhook = webhook
+        self.configuration = ""
+
+
 class ResourceVersionTooLarge(ServerError):
     """504 with the cause ResourceVersionTooLarge: the server has not seen that version yet (a lagging replica)."""
 
@@ -178,6 +203,10 @@ _BY_STATUS: Final[dict[int, type[ApiError]]] = {
     422: Invalid,
     429: TooManyRequests,
 }
+
+
+# What every kube-apiserver says of webhooks; the name is that of one webhook in a configuration.
+_ADMISSION: Final = re.compile(r'(?P<failed>failed calling|admission) webhook "(?P<name>[^"\s]{1,253})"(?::| denied)')
 
 
 class _Cause(msgspec.Struct):
@@ -242,6 +271,8 @@ def from_status(
         status = _Status()
     number = code if code is not None else status.code or 500
     reason = clean(status.reason, 64)
+    if number >= 400 and (admission := _ADMISSION.search(status.message[:MESSAGE_CAP])) is not None:
+        return _of_admission(admission, number, reason, status.message, sensitive=sensitive)
     message = "" if sensitive else clean(status.message)
     if retry_after is None and status.details and status.details.retryAfterSeconds > 0:
         retry_after = min(status.details.retryAfterSeconds, 60.0)
@@ -255,3 +286,12 @@ def from_status(
     elif number == 504 and status.details and any(c.reason == "ResourceVersionTooLarge" for c in status.details.causes):
         kind = ResourceVersionTooLarge
     return kind(number, reason, message, retry_after)
+
+
+def _of_admission(found: re.Match[str], number: int, reason: str, message: str, *, sensitive: bool) -> ApiError:
+    webhook = clean(found["name"], 253)
+    if found["failed"] == "admission":
+        text = f'admission webhook "{webhook}" denied the request' if sensitive else clean(message)
+        return AdmissionDenied(number, reason, text, webhook=webhook)
+    text = f'failed calling webhook "{webhook}"' if sensitive else clean(message)
+    return WebhookFailed(number, reason, text, webhook=webhook)

@@ -7,51 +7,131 @@ that names all of them needs no such help: it costs no request more than itself.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
+Fields: TypeAlias = Mapping[str, Any]
+"""``fieldsV1``: ``f:<name>``, ``k:<key as JSON>``, ``v:<value as JSON>`` to what is inside; ``.`` is that itself."""
+
+Share: TypeAlias = Callable[[Mapping[str, Any]], Fields]
+"""Which fields of another manager's entry are adopted too; {} for none."""
+
+
+class Adoption(NamedTuple):
+    """``moved``: the fields that change hands, by the entry that had them. ``entries``: all entries after it."""
+
+    moved: list[Fields]
+    entries: list[dict[str, Any]]
+
+
+def nothing(entry: Mapping[str, Any]) -> Fields:
+    """The share of managers whose fields stay theirs."""
+    return {}
+
+
+def adopt(live: Mapping[str, Any], manager: str, share: Share = nothing) -> Adoption | None:
+    """``Update`` entries of ``manager``, and what ``share`` gives of others', in its ``Apply`` entry.
+
+    None when there is nothing to move. Entries of subresources (status) stay.
+    """
+    own: dict[str, Any] | None = None
+    source: dict[str, Any] | None = None
+    moved: list[Fields] = []
+    kept: list[dict[str, Any]] = []
+    for entry in live["metadata"].get("managedFields") or []:
+        fields = entry.get("fieldsV1") or {}
+        if entry.get("manager") == manager and not entry.get("subresource"):
+            if entry.get("operation") == "Apply":
+                own = entry
+            else:
+                source = entry
+                moved.append(fields)
+        elif given := ({} if entry.get("subresource") else share(entry)):
+            source = source or entry
+            moved.append(given)
+            if rest := without(fields, given):
+                kept.append({**entry, "fieldsV1": rest})
+        else:
+            kept.append(entry)
+    if source is None:
+        return None
+    merged: dict[str, Any] = {}
+    for fields in [own.get("fieldsV1") or {}, *moved] if own else moved:
+        merged = union(merged, fields)
+    first = {**(own or source), "manager": manager, "operation": "Apply", "fieldsV1": merged}
+    return Adoption(moved, [first, *kept])
+
 
 def adoption_patch(
-    live: Mapping[str, Any], manager: str, applied: Mapping[str, Any], former: Collection[str] = ()
+    live: Mapping[str, Any], manager: str, applied: Mapping[str, Any], share: Share = nothing
 ) -> list[dict[str, Any]] | None:
-    """JSON patch that moves ``Update`` entries of ``manager`` (and of ``former`` managers) into its ``Apply`` entry.
+    """JSON patch that does what ``adopt`` says before ``applied`` is applied; None when that has every field moved.
 
-    None when ``applied``, the object that will be applied, has every field of theirs. Entries of subresources (status)
-    stay. The patch is guarded by the resourceVersion of ``live``: the server answers 409 when the object has changed
-    since.
+    The patch is guarded by the resourceVersion of ``live``: the server answers 409 when the object has changed since.
     """
-    metadata = live["metadata"]
-    entries: list[dict[str, Any]] = metadata.get("managedFields") or []
-    names = {manager, *former}
-
-    def moves(entry: Mapping[str, Any]) -> bool:
-        return entry.get("operation") == "Update" and entry.get("manager") in names and not entry.get("subresource")
-
-    moved = [entry for entry in entries if moves(entry)]
-    if all(_names(applied, entry.get("fieldsV1") or {}) for entry in moved):
+    found = adopt(live, manager, share)
+    if found is None or all(_names(applied, fields) for fields in found.moved):
         return None
-    own = next(
-        (
-            entry
-            for entry in entries
-            if entry.get("operation") == "Apply" and entry.get("manager") == manager and not entry.get("subresource")
-        ),
-        None,
-    )
-    fields: dict[str, Any] = {}
-    for entry in [own, *moved] if own else moved:
-        fields = _union(fields, entry.get("fieldsV1") or {})
-    merged = {**(own or moved[-1]), "manager": manager, "operation": "Apply", "fieldsV1": fields}
-    kept = [entry for entry in entries if entry is not own and not moves(entry)]
+    return replacing(live, found)
+
+
+def replacing(live: Mapping[str, Any], found: Adoption) -> list[dict[str, Any]]:
+    """The operations of a JSON patch that puts an adoption into force, onto no other version than ``live``."""
     return [
-        {"op": "replace", "path": "/metadata/managedFields", "value": [merged, *kept]},
-        {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+        {"op": "replace", "path": "/metadata/managedFields", "value": found.entries},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]},
     ]
 
 
-def _names(value: Any, fields: Mapping[str, Any]) -> bool:
+def holds(fields: Fields, path: tuple[str, ...]) -> bool:
+    """Whether a field, named by its keys from the root, is among ``fields``."""
+    for key in path:
+        if key not in fields:
+            return False
+        fields = fields[key]
+    return True
+
+
+def union(one: Fields, other: Fields) -> dict[str, Any]:
+    """The fields of both."""
+    merged = dict(one)
+    for key, value in other.items():
+        merged[key] = union(merged[key], value) if key in merged else value
+    return merged
+
+
+def without(fields: Fields, taken: Fields) -> dict[str, Any]:
+    """The fields that are not in ``taken``."""
+    kept: dict[str, Any] = {}
+    for key, inner in fields.items():
+        if key not in taken:
+            kept[key] = inner
+        elif rest := without(inner, taken[key]):
+            kept[key] = rest
+    return kept
+
+
+def part(value: Any, fields: Fields) -> Any:
+    """What of ``value`` the fields are: maps without what is not among them, lists without the items that are not."""
+    if not fields:
+        return value
+    inside = {key: inner for key, inner in fields.items() if key != "."}
+    if isinstance(value, Mapping):
+        return {key: part(inner, inside[f"f:{key}"]) for key, inner in value.items() if f"f:{key}" in inside}
+    if isinstance(value, list):
+        found = []
+        for item in value:
+            for key, inner in inside.items():
+                kind, _, name = key.partition(":")
+                if (kind == "v" and msgspec.json.decode(name) == item) or (kind == "k" and _has(item, name)):
+                    found.append(part(item, inner))
+        return found
+    return value
+
+
+def _names(value: Any, fields: Fields) -> bool:
     """Whether ``value`` has every one of the fields."""
     for key, inner in fields.items():
         if key == ".":
@@ -61,8 +141,7 @@ def _names(value: Any, fields: Mapping[str, Any]) -> bool:
             case "f" if isinstance(value, Mapping) and name in value:
                 found = value[name]
             case "k" if isinstance(value, list):
-                wanted = msgspec.json.decode(name)
-                found = next((one for one in value if isinstance(one, Mapping) and wanted.items() <= one.items()), None)
+                found = next((one for one in value if _has(one, name)), None)
             case "v" if isinstance(value, list):
                 found = msgspec.json.decode(name) if msgspec.json.decode(name) in value else None
             case _:
@@ -72,8 +151,6 @@ def _names(value: Any, fields: Mapping[str, Any]) -> bool:
     return True
 
 
-def _union(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(one)
-    for key, value in other.items():
-        merged[key] = _union(merged[key], value) if key in merged else value
-    return merged
+def _has(item: Any, key: str) -> bool:
+    """Whether an item of a list is the one with this key, as JSON."""
+    return isinstance(item, Mapping) and msgspec.json.decode(key, type=dict[str, Any]).items() <= item.items()

@@ -67,3 +67,19 @@ LEASES: Final = Resource("coordination.k8s.io", "v1", "Lease", "leases")
 CRDS: Final = Resource(
     "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
 )
+DEPLOYMENTS: Final = Resource("apps", "v1", "Deployment", "deployments")
+ENDPOINTS: Final = Resource("", "v1", "Endpoints", "endpoints")
+VALIDATING_WEBHOOKS: Final = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "ValidatingWebhookConfiguration",
+    "validatingwebhookconfigurations",
+    namespaced=False,
+)
+MUTATING_WEBHOOKS: Final = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "MutatingWebhookConfiguration",
+    "mutatingwebhookconfigurations",
+    namespaced=False,
+)

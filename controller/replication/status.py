@@ -38,6 +38,8 @@ def reason_of(error: Exception) -> str:
             return error.reason
         case NameConflict():
             return "NameConflict"
+        case errors.WebhookFailed():
+            return "WebhookFailed"
         case errors.Forbidden():
             return "Forbidden"
         case errors.NotFound():

@@ -16,7 +16,8 @@ from controller.cassandra.render import RenderedDatacenter, seed_slices
 from controller.cassandra.resources import CASSANDRA_DATACENTERS
 from controller.cassandra.seeds import usable_addresses
 from controller.cassandra.snapshot import DatacenterView, Snapshot
-from controller.fleet.actions import Action, Apply, Create, Delete, Merge
+from controller.cassandra.takeover import keep_init_container, left_over, unadopted
+from controller.fleet.actions import Action, Adopt, Apply, Create, Delete, Merge
 from controller.kube.objects import Object
 from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, Resource
 
@@ -24,6 +25,7 @@ from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, Resource
 # Live objects are known by their bytes, wanted ones by their stamp.
 _DECODED: Final = Memo[bytes, dict[str, Any]](256)
 _COMPARED: Final = Memo[tuple[str, bytes], list[str]](4096)
+_UNADOPTED: Final = Memo[tuple[str, bytes], bool](4096)
 _SLICES: Final = Memo[tuple[Any, ...], list[dict[str, Any]]](1024)
 
 
@@ -154,15 +156,12 @@ def _plan_update(
         _plan_farewell(view, live, actual, step)
         return
     adjusted = adjust(snapshot.cluster, rendered, actual.get("spec") or {})
-    desired = adjusted.object
+    desired = keep_init_container(snapshot.cluster, adjusted.object, live, actual)
     step.problems += [Problem("ImmutableField", str(problem), view.name) for problem in adjusted.problems]
     stamp = (actual["metadata"].get("annotations") or {}).get(labels.RESOURCE_HASH, "")
     wanted_stamp = desired["metadata"]["annotations"][labels.RESOURCE_HASH]
-    fields = _COMPARED.get((wanted_stamp, live.raw), lambda: diff_fields(desired["spec"], actual.get("spec")))
-    # Another stamp of ours tells that something else was wanted once: fields that are wanted no more, or metadata.
+    fields = _COMPARED.get((wanted_stamp, live.raw), lambda: _differences(desired, actual, same=stamp == wanted_stamp))
     outdated = stamp.startswith("v1:") and stamp != wanted_stamp
-    if outdated and not fields:
-        fields = diff_fields(actual.get("spec"), desired["spec"])
     if fields and update and not behind and not step.problems:
         removes = _shrinks(desired, actual)
         step.actions.append(Apply(CASSANDRA_DATACENTERS, desired, live, removes=removes))
@@ -174,12 +173,23 @@ def _plan_update(
         step.drift = [f"spec.{field}" for field in fields]
     if outdated and not fields:  # only metadata differs, of which an apply removes what is wanted no more
         step.actions.append(Apply(CASSANDRA_DATACENTERS, desired, live, exactly=True))
-    elif metadata := _missing_metadata(desired["metadata"], actual["metadata"], stamp="" if fields else wanted_stamp):
+    else:
+        metadata = _missing_metadata(desired["metadata"], actual["metadata"], stamp="" if fields else wanted_stamp)
         patch = {"metadata": metadata}
-        step.actions.append(Merge(CASSANDRA_DATACENTERS, patch, live, exactly="finalizers" in metadata))
+        if _UNADOPTED.get((wanted_stamp, live.raw), lambda: unadopted(actual, desired)):
+            step.actions.append(Adopt(CASSANDRA_DATACENTERS, desired, patch, live))
+        elif metadata:
+            step.actions.append(Merge(CASSANDRA_DATACENTERS, patch, live, exactly="finalizers" in metadata))
     if not view.reached:
         step.waits.append(Wait("DatacenterNotReady", _progress(view, rendered), view.name))
     step.settled = view.reached and not fields and not step.problems
+
+
+def _differences(desired: dict[str, Any], actual: dict[str, Any], *, same: bool) -> list[str]:
+    """Fields of the specification that differ. Another stamp than the wanted one tells that something else was wanted
+    once: then there may be fields, too, that are wanted no more."""
+    found = diff_fields(desired["spec"], actual.get("spec"))
+    return found if found or same else left_over(desired["spec"], actual)
 
 
 def _shrinks(desired: dict[str, Any], actual: dict[str, Any]) -> bool:

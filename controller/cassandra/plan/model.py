@@ -47,7 +47,8 @@ class Plan(msgspec.Struct, frozen=True):
     """What is to be done, by context ("" is the control plane); chains do not depend on each other.
 
     ``superuser``: the superuser Secret has to be made (with a password that no plan knows). ``prove_absent``: contexts
-    where a live read has to show that nothing is left.
+    where a live read has to show that nothing is left. ``drift``: by datacenter, the fields of its live specification
+    that differ while it may not be changed.
     """
 
     chains: dict[str, tuple[Chain, ...]] = {}
@@ -56,6 +57,7 @@ class Plan(msgspec.Struct, frozen=True):
     superuser: bool = False
     status: Status | None = None
     prove_absent: tuple[str, ...] = ()
+    drift: dict[str, tuple[str, ...]] = {}
 
 
 def pruned(chains: Mapping[str, Sequence[Chain]]) -> dict[str, tuple[Chain, ...]]:

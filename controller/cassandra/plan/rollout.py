@@ -61,6 +61,7 @@ def plan(snapshot: Snapshot, reported: tuple[Problem, ...] = ()) -> Plan:
         problems=tuple(problems),
         superuser=superuser,
         status=compose(snapshot, steps, waits, problems, complete),
+        drift={name: tuple(step.drift) for name, step in steps.items() if step.drift},
     )
 
 

@@ -38,7 +38,7 @@ def compose(
         reason = "AllDatacentersReady" if running else "Stopped"
         message = _tally(len(running), len(snapshot.views) - len(running))
     elif drift and blocking is None:
-        reason, message = "RequiresUpdate", _drift_message(drift)
+        reason, message = "RequiresUpdate", drift_message(drift)
     elif blocking is not None:
         reason, message = blocking.reason, _said([*problems, *waits])
     else:
@@ -52,7 +52,7 @@ def compose(
     if complete or _initialized(cluster.status.conditions):
         conditions.append(_condition("CassandraInitialized", True, "Initialized", "", generation))
     if drift:
-        conditions.append(_condition("RequiresUpdate", True, "SpecDiffers", _drift_message(drift), generation))
+        conditions.append(_condition("RequiresUpdate", True, "SpecDiffers", drift_message(drift), generation))
     elif complete:
         conditions.append(_condition("RequiresUpdate", False, "UpToDate", "", generation))
     if unsupported := snapshot.rendered.unsupported:
@@ -114,7 +114,7 @@ def _of_datacenter(view: DatacenterView, step: Step | None, problems: Sequence[P
     if step is not None:
         own += step.waits
         if step.drift and not any(isinstance(entry, Problem) for entry in own):
-            return _condition(kind, False, "RequiresUpdate", _drift_message({view.name: step.drift}), generation)
+            return _condition(kind, False, "RequiresUpdate", drift_message({view.name: step.drift}), generation)
     if own:
         return _condition(kind, False, own[0].reason, _said(own), generation)
     return _condition(kind, False, "RollingOut", f"{view.name} is being brought up to date", generation)
@@ -130,7 +130,8 @@ def _initialized(conditions: Sequence[Any]) -> bool:
     return any(entry.type == "CassandraInitialized" and entry.status == "True" for entry in conditions)
 
 
-def _drift_message(drift: Mapping[str, Sequence[str]]) -> str:
+def drift_message(drift: Mapping[str, Sequence[str]]) -> str:
+    """What is said of live specifications that differ while they may not be changed, by datacenter."""
     parts = [f"{name}: {', '.join(fields[:10])}" for name, fields in drift.items()]
     return (
         f"CassandraDatacenters differ from what this K8ssandraCluster says ({'; '.join(parts)}); change its "

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 DEFAULT_IMAGE: Final = "docker.io/k8ssandra/k8ssandra-client:v0.8.13"  # has sh and yq
-_NAME: Final = "per-node-config"
+NAME: Final = "per-node-config"  # of the init container and of its volume
 # For each file of this pod: what stands after the first underscore is the file to merge it into. Maps are merged key by
 # key, lists replaced; a file that is not there yet begins empty. The shell's own words and yq are all that is needed.
 SCRIPT: Final = """set -eu
@@ -38,18 +38,18 @@ class PerNodeConfig(msgspec.Struct, frozen=True):
 
     @property
     def volume(self) -> dict[str, Any]:
-        return {"name": _NAME, "configMap": {"name": self.config_map}}
+        return {"name": NAME, "configMap": {"name": self.config_map}}
 
     @property
     def init_container(self) -> dict[str, Any]:
         return {
-            "name": _NAME,
+            "name": NAME,
             "image": self.image,
             "command": ["sh", "-c", SCRIPT],
             "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
             "volumeMounts": [
                 {"name": "server-config", "mountPath": "/config"},
-                {"name": _NAME, "mountPath": "/per-node-config"},
+                {"name": NAME, "mountPath": "/per-node-config"},
                 {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  (a path in the pod)
             ],
             "resources": {

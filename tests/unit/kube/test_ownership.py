@@ -87,7 +87,7 @@ def test_entries_are_united_field_by_field() -> None:
         ),
         MINE,
         {},
-        {FORMER},
+        lambda entry: entry["fieldsV1"] if entry["manager"] == FORMER else {},
     )
     assert managed(patch) == [entry(MINE, "Apply", {"f:data": {"f:a": {}, "f:b": {}, "f:c": {"f:d": {}}}})]
 

@@ -15,8 +15,9 @@ from controller.cassandra.render import Rendered, replicated_secret, seed_slices
 from controller.cassandra.snapshot import Away, DatacenterView, Leftover, Snapshot
 from controller.cassandra.system_replication import format_replication, initial_system_replication
 from controller.cassandra.types import CassandraDatacenter, K8ssandraCluster
-from controller.fleet.actions import Action, Apply, Create, Delete, Merge
-from controller.kube import conditions, merge_patch
+from controller.fleet import former
+from controller.fleet.actions import FIELD_MANAGER, Action, Adopt, Apply, Create, Delete, Merge
+from controller.kube import conditions, merge_patch, ownership
 from controller.kube.objects import Object, parse
 from tests.unit.cassandra.samples import datacenter, manifest, rendered, typed
 
@@ -130,12 +131,19 @@ class World:
                 store[context, obj["metadata"]["name"]] = _stored(obj)
             case Apply(_, obj, live):
                 key = (context, live.head.name)
-                former = store[key]["metadata"]
+                before = store[key]["metadata"]
                 store[key] = {**_stored(obj), "status": store[key].get("status", {})}
-                store[key]["metadata"] |= {"uid": former["uid"], "generation": former["generation"] + 1}
+                store[key]["metadata"] |= {"uid": before["uid"], "generation": before["generation"] + 1}
             case Merge(_, patch, live):
                 key = (context, live.head.name)
                 store[key] = merge_patch.merge(store[key], patch)
+            case Adopt(_, obj, patch, live):
+                key = (context, live.head.name)
+                found = merge_patch.merge(store[key], patch)
+                adopted = ownership.adopt(found, FIELD_MANAGER, former.share_of(obj))
+                assert adopted is not None
+                found["metadata"]["managedFields"] = adopted.entries
+                store[key] = found
             case Delete(_, live):
                 del store[context, live.head.name]
 
