@@ -83,7 +83,9 @@ async def preview(
     def reading(credentials: Credentials, *, remote: bool) -> ReadOnly:
         return ReadOnly(make_transport(credentials, remote=remote))
 
-    quiet = msgspec.structs.replace(settings, workers=0, metrics_address="", health_address="", renew_tokens=False)
+    quiet = msgspec.structs.replace(
+        settings, workers=0, metrics_address="", health_address="", webhook_address="", renew_tokens=False
+    )
     controller = Controller(quiet, credentials, reading, rng=rng)
     async with anyio.create_task_group() as group:
         group.start_soon(controller.run)

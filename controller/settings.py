@@ -21,6 +21,8 @@ IGNORED_ENVIRONMENT: Final[dict[str, str]] = {
 }
 
 
+WEBHOOK_CERTIFICATES: Final = "/var/run/k8ssandra-controller/webhook"  # where manifests/webhook mounts the Secret
+
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -36,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ``renew_tokens``: ask remote clusters for new tokens before the present ones end. ``own_namespace``: where the
     reference operator's ImageConfig is looked for, "" for nowhere. ``per_node_config_image``: of the init container
     that merges the configuration of single nodes, when no ImageConfig names it; "" for the built-in one.
+    ``webhook_address``: ``host:port`` of the validating webhook, "" for off. ``webhook_certificates``: the folder with
+    its ``tls.crt`` and ``tls.key``.
     """
 
     kubeconfig: str = ""
@@ -53,6 +57,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     renew_tokens: bool = False
     own_namespace: str = ""
     per_node_config_image: str = ""
+    webhook_address: str = ""
+    webhook_certificates: str = WEBHOOK_CERTIFICATES
 
 
 def watch_namespaces(value: str | None) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import structlog
 from anyio.abc import TaskGroup
 from structlog.contextvars import bound_contextvars
 
+from controller.admission.webhook import Webhook
 from controller.cassandra import watches as cassandra_watches
 from controller.cassandra.images import Images
 from controller.cassandra.passwords import system_password
@@ -115,6 +116,7 @@ class Controller:
         self.metrics.registry.register(self._figures)
         self.local.on_change(self._changed)
         self.local.on_state(self._visited)
+        self.webhook = Webhook(settings, self.pool, self.metrics) if settings.webhook_address else None
 
     async def run(self) -> None:
         """Run until cancelled; then close every connection."""
@@ -123,6 +125,8 @@ class Controller:
                 await self._serve(stack)
                 async with anyio.create_task_group() as group:
                     self._keep(group, "events", self.recorder.run)
+                    if self.webhook is not None:
+                        self._keep(group, "webhook", self.webhook.follow)
                     self._figures.begun(self.local)
                     self.local.connect(self._own)
                     self.local.update(ClusterState(True, Reason.CONNECTED))
@@ -157,6 +161,8 @@ class Controller:
             f"the list of {resource}" + (", which the control plane does not serve" if resource in absent else "")
             for resource in self._unsynced()
         ]
+        if self.webhook is not None:
+            missing += self.webhook.waiting_for()
         return missing or ([] if self.pool.built else ["the ClientConfigs"])
 
     # ── running ─────────────────────────────────────────────────────────────────────────────────────
@@ -170,6 +176,8 @@ class Controller:
         if settings.metrics_address:
             served = health.serve(settings.metrics_address, metrics=self.metrics)
             self.metrics_port = await stack.enter_async_context(served)
+        if self.webhook is not None:
+            await stack.enter_async_context(self.webhook.serve())
 
     async def _wait_for_caches(self) -> None:
         """Wait for the kinds that only the control plane has; Cassandra's own may be absent there."""

@@ -28,7 +28,7 @@ from controller.kube.in_cluster import InCluster
 from controller.kube.own_kubeconfig import own_credentials
 from controller.observability import logging
 from controller.observability.health import split_address
-from controller.settings import Settings, ignored, watch_namespaces
+from controller.settings import WEBHOOK_CERTIFICATES, Settings, ignored, watch_namespaces
 from controller.supervisor import Controller, MakeTransport
 
 _log = structlog.get_logger(__name__)
@@ -111,6 +111,29 @@ def _networks(_: click.Context, __: click.Parameter, values: tuple[str, ...]) ->
     help="Of the init container that merges the configuration of single nodes, where neither the K8ssandraCluster nor "
     f"an ImageConfig names one. [env: PER_NODE_CONFIG_IMAGE; default: {DEFAULT_IMAGE}]",
 )
+@click.option(
+    "--webhook",
+    is_flag=True,
+    envvar="WEBHOOK",
+    help="Serve the validating webhook; see manifests/webhook. [env: WEBHOOK]",
+)
+@click.option(
+    "--webhook-bind-address",
+    metavar="ADDRESS",
+    default=":9443",
+    show_default=True,
+    envvar="WEBHOOK_BIND_ADDRESS",
+    callback=_address,
+    help="host:port of the webhook. [env: WEBHOOK_BIND_ADDRESS]",
+)
+@click.option(
+    "--webhook-cert-dir",
+    metavar="FOLDER",
+    default=WEBHOOK_CERTIFICATES,
+    show_default=True,
+    envvar="WEBHOOK_CERT_DIR",
+    help="Where tls.crt and tls.key are: a mounted Secret, followed as it changes. [env: WEBHOOK_CERT_DIR]",
+)
 def run(**options: Any) -> None:
     """Run the controller until SIGTERM or Ctrl-C."""
     logging.configure(options["log_format"], options["log_level"])
@@ -131,6 +154,8 @@ def run(**options: Any) -> None:
         hot_reload=options["hot_reload"],
         renew_tokens=options["renew_tokens"],
         per_node_config_image=options["per_node_config_image"],
+        webhook_address=options["webhook_bind_address"] if options["webhook"] else "",
+        webhook_certificates=options["webhook_cert_dir"],
     )
     forbid_core_dumps()
     try:

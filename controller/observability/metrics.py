@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -52,6 +52,26 @@ class Metrics:
         )
         self.task_restarts = Counter(
             PREFIX + "task_restarts", "Tasks that died and were started again.", ["context", "task"], registry=registry
+        )
+        self.admission_reviews = Counter(
+            PREFIX + "admission_reviews",
+            "Reviews that API servers asked for, by what was answered.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.admission_seconds = Histogram(
+            PREFIX + "admission_seconds", "Duration of a review.", buckets=_SECONDS, registry=registry
+        )
+        self.webhook_certificates = Counter(
+            PREFIX + "webhook_certificates",
+            "New certificates of the webhook, by whether they could be used.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.webhook_certificate_end = Gauge(
+            PREFIX + "webhook_certificate_expiry_timestamp_seconds",
+            "When the certificate of the webhook ends; 0 while there is none.",
+            registry=registry,
         )
 
     def observer(self, context: str) -> Requests:

@@ -76,6 +76,7 @@ def test_flags_are_settings(parsed: Callable[..., Settings]) -> None:
         *("--health-probe-bind-address", "0", "--log-level", "debug", "--workers", "7"),
         *("--allow-proxy", "http://proxy:3128", "--allow-server-cidr", "169.254.0.0/16"),
         *("--hot-reload", "--renew-tokens", "--per-node-config-image", "mine:1"),
+        *("--webhook", "--webhook-bind-address", "127.0.0.1:9", "--webhook-cert-dir", "/c"),
     )
     assert settings == Settings(
         kubeconfig="/a",
@@ -91,6 +92,8 @@ def test_flags_are_settings(parsed: Callable[..., Settings]) -> None:
         hot_reload=True,
         renew_tokens=True,
         per_node_config_image="mine:1",
+        webhook_address="127.0.0.1:9",
+        webhook_certificates="/c",
     )
 
 

@@ -1,0 +1,65 @@
+"""The validating webhook as a whole: its certificate, its endpoint, and what the process says about it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from controller.admission.certificate import Certificate, Outcome
+from controller.admission.server import serve
+from controller.cassandra.judgement import Contexts
+from controller.fleet.member import read
+from controller.fleet.pool import Pool
+from controller.fleet.types import CLIENT_CONFIGS
+from controller.observability.metrics import Metrics
+from controller.settings import Settings
+
+
+class Webhook:
+    """One webhook, as the settings say. It runs whether the process leads or not.
+
+    ``port`` is 0 until it serves.
+    """
+
+    def __init__(self, settings: Settings, pool: Pool, metrics: Metrics) -> None:
+        self.port = 0
+        self._address = settings.webhook_address
+        self._folder = settings.webhook_certificates
+        self._pool = pool
+        self._metrics = metrics
+        self._certificate: Final = Certificate(self._folder, self._certificate_came)
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[None]:
+        """Serve while the block runs; ``follow`` has to run beside it."""
+        self._certificate.refresh()
+        async with serve(self._address, self._certificate, self._contexts, self._metrics) as self.port:
+            yield
+
+    async def follow(self) -> None:
+        """Take over new certificates, for ever."""
+        await self._certificate.follow()
+
+    def waiting_for(self) -> list[str]:
+        """What is missing before it can answer, [] when nothing is."""
+        return [] if self._certificate.usable else [f"the webhook's certificate in {self._folder}"]
+
+    def _contexts(self) -> Contexts | None:
+        return usable_contexts(self._pool)
+
+    def _certificate_came(self, outcome: Outcome) -> None:
+        self._metrics.webhook_certificates.labels(outcome).inc()
+        if self._certificate.ends is not None:
+            self._metrics.webhook_certificate_end.set(self._certificate.ends)
+
+
+def usable_contexts(pool: Pool) -> Contexts | None:
+    """Which contexts a K8ssandraCluster may name now.
+
+    None until the ClientConfigs have been read: an unknown context means nothing before that.
+    """
+    if not pool.built:
+        return None
+    registered = {read(config).context for config in pool.local.cache.objects(CLIENT_CONFIGS)}
+    return Contexts(frozenset(cluster.context for cluster in pool), frozenset(registered - {""}))
