@@ -188,12 +188,19 @@ def _views(
     sources: list[str],
     given: Sources,
 ) -> tuple[DatacenterView, ...]:
-    """The datacenters in the order of roll-out, those with a wrong specification among them."""
+    """The datacenters in the order of roll-out, those with a wrong specification among them.
+
+    Where the specification is wrong as a whole there is no such order: then those that are there are looked at.
+    """
     templates = {entry.name: entry for entry in cluster.spec.cassandra.datacenters} if cluster.spec.cassandra else {}
     by_name = {entry.name: entry for entry in rendered.datacenters}
-    return tuple(
-        _view(pool, cluster, templates[name], by_name.get(name), live, sources, given) for name in rendered.order
-    )
+    order = rendered.order
+    if rendered.errors and not order:
+        places = {
+            name: (one.k8s_context, one.metadata.namespace or cluster.namespace) for name, one in templates.items()
+        }
+        order = tuple(name for name, place in places.items() if (*place, name) in live)
+    return tuple(_view(pool, cluster, templates[name], by_name.get(name), live, sources, given) for name in order)
 
 
 def _view(

@@ -44,6 +44,30 @@ def seed_slices(
     ]
 
 
+def with_addresses(live: dict[str, Any], addresses: Iterable[str]) -> dict[str, Any] | None:
+    """A live slice of ours with these addresses instead of its own; for a datacenter that cannot be rendered now.
+
+    None when it has them already, or when there is none of its kind.
+    """
+    version = {"IPv4": 4, "IPv6": 6}.get(str(live.get("addressType")))
+    found = [str(address) for address in usable_addresses(addresses) if address.version == version]
+    have = [address for endpoint in live.get("endpoints") or [] for address in endpoint.get("addresses") or []]
+    if not found or found == have:
+        return None
+    metadata = live["metadata"]
+    kept = {key: dict(metadata[key]) for key in ("labels", "annotations") if metadata.get(key)}
+    kept.get("annotations", {}).pop(labels.RESOURCE_HASH, None)
+    return stamped(
+        {
+            "apiVersion": ENDPOINT_SLICES.api_version,
+            "kind": ENDPOINT_SLICES.kind,
+            "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], **kept},
+            "addressType": live["addressType"],
+            "endpoints": _endpoints(found),
+        }
+    )
+
+
 def unresolved_seeds(cluster: K8ssandraCluster) -> list[str]:
     """Additional seeds that are no addresses but host names."""
     template = cluster.spec.cassandra
@@ -105,15 +129,16 @@ def _slice(
     }
     if annotations := spec.get("additionalAnnotations"):
         metadata["annotations"] = dict(annotations)
-    endpoints = [
-        {"addresses": list(addresses[start : start + ADDRESSES])} for start in range(0, len(addresses), ADDRESSES)
-    ]
     return stamped(
         {
             "apiVersion": ENDPOINT_SLICES.api_version,
             "kind": ENDPOINT_SLICES.kind,
             "metadata": metadata,
             "addressType": kind,
-            "endpoints": endpoints,
+            "endpoints": _endpoints(addresses),
         }
     )
+
+
+def _endpoints(addresses: Sequence[str]) -> list[dict[str, Any]]:
+    return [{"addresses": list(addresses[start : start + ADDRESSES])} for start in range(0, len(addresses), ADDRESSES)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +15,7 @@ from controller.cassandra.memo import Memo
 from controller.cassandra.plan.model import Problem, Wait
 from controller.cassandra.render import RenderedDatacenter, seed_slices
 from controller.cassandra.resources import CASSANDRA_DATACENTERS
-from controller.cassandra.seeds import usable_addresses
+from controller.cassandra.seeds import usable_addresses, with_addresses
 from controller.cassandra.snapshot import DatacenterView, Snapshot
 from controller.cassandra.takeover import keep_init_container, left_over, unadopted
 from controller.fleet.actions import Action, Adopt, Apply, Create, Delete, Merge
@@ -27,6 +28,7 @@ _DECODED: Final = Memo[bytes, dict[str, Any]](256)
 _COMPARED: Final = Memo[tuple[str, bytes], list[str]](4096)
 _UNADOPTED: Final = Memo[tuple[str, bytes], bool](4096)
 _SLICES: Final = Memo[tuple[Any, ...], list[dict[str, Any]]](1024)
+_RENEWED: Final = Memo[tuple[bytes, tuple[str, ...]], dict[str, Any] | None](256)
 
 
 class Step(msgspec.Struct):
@@ -56,6 +58,8 @@ def plan_datacenter(
         step.waits.append(Wait("Connecting", f"the caches of {view.place} are being filled", view.name))
         return step
     step.problems += moves
+    if view.rendered is None and view.live is not None:
+        step.actions += _renew_seeds(snapshot, view)
     if view.rendered is None or not prepared or (moves and view.live is None):
         return step
     step.actions += _watch_per_node(snapshot, view)
@@ -140,6 +144,17 @@ def _plan_seeds(snapshot: Snapshot, view: DatacenterView, rendered: RenderedData
     for slice_ in wanted:
         step.actions += _keep(ENDPOINT_SLICES, slice_, view.slices)
     step.actions += [Delete(ENDPOINT_SLICES, live) for live in view.slices if live.head.name not in names]
+
+
+def _renew_seeds(snapshot: Snapshot, view: DatacenterView) -> list[Action]:
+    """The seeds of a datacenter whose specification is wrong: its slices stay what they are, with other addresses."""
+    addresses = tuple(addresses_of_others(snapshot, view))
+    actions: list[Action] = []
+    for live in view.slices:
+        wanted = _RENEWED.get((live.raw, addresses), partial(with_addresses, _whole(live), addresses))
+        if wanted is not None:
+            actions.append(Apply(ENDPOINT_SLICES, wanted, live))
+    return actions
 
 
 def _plan_update(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -10,8 +11,9 @@ import msgspec
 from controller.cassandra.plan.datacenters import Step
 from controller.cassandra.plan.model import Problem, Status, Wait
 from controller.cassandra.snapshot import DatacenterView, Snapshot
+from controller.cassandra.types import CassandraDatacenter
 from controller.kube.conditions import Condition
-from controller.kube.errors import clean
+from controller.kube.errors import Malformed, clean
 
 STATUS_CAP: Final = 256 * 1024  # bytes of all datacenters' copied status together; etcd's limit is 1.5 MiB
 NO_ERROR: Final = "None"  # what the published schema's default says
@@ -117,6 +119,9 @@ def _of_datacenter(view: DatacenterView, step: Step | None, problems: Sequence[P
             return _condition(kind, False, "RequiresUpdate", drift_message({view.name: step.drift}), generation)
     if own:
         return _condition(kind, False, own[0].reason, _said(own), generation)
+    if step is None and problems:
+        message = f"nothing is changed in {view.name}: {problems[0].message}"
+        return _condition(kind, False, problems[0].reason, message, generation)
     return _condition(kind, False, "RollingOut", f"{view.name} is being brought up to date", generation)
 
 
@@ -145,12 +150,12 @@ def _datacenters(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
     shown: dict[str, dict[str, Any]] = {
         name: msgspec.to_builtins(entry) for name, entry in cluster.status.datacenters.items()
     }
-    if snapshot.views:
+    if snapshot.rendered.order:
         # One that the specification names no more stays while it is there, or while nobody can know.
         kept = {view.name for view in snapshot.views} | {left.object.head.name for left in snapshot.datacenters}
         kept |= {name for name, entry in cluster.status.datacenters.items() if entry.context_name in snapshot.unseen}
         shown = {name: entry for name, entry in shown.items() if name in kept}
-    deployed = snapshot.deployed
+    deployed, named = snapshot.deployed, {view.name for view in snapshot.views}
     for view in snapshot.views:
         if view.away is not None or not view.known:
             continue
@@ -164,6 +169,11 @@ def _datacenters(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
             entry.pop("cassandra", None)
         if not entry["contextName"]:
             del entry["contextName"]
+    for left in snapshot.datacenters:
+        entry = shown.get(left.object.head.name, {})
+        if left.object.head.name not in named and entry.get("contextName", "") == left.context:
+            with suppress(Malformed):  # what was known before is shown then
+                entry["cassandra"] = msgspec.to_builtins(left.object.decode(CassandraDatacenter).status)
     return _capped(shown)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.cassandra.compare import canonical_hash
-from controller.cassandra.seeds import seed_slices, unresolved_seeds
+from controller.cassandra.seeds import seed_slices, unresolved_seeds, with_addresses
 from controller.cassandra.types import K8ssandraCluster
 from tests.unit.cassandra.samples import cluster, datacenter, rendered
 
@@ -107,3 +107,16 @@ def test_a_users_common_label_cannot_hide_whose_slice_it_is() -> None:
 def test_additional_seeds_that_are_host_names_are_unresolved() -> None:
     given = cluster(additionalSeeds=["seed.example.org", "10.0.0.1", "fd00::1", "seed.example.org"])
     assert unresolved_seeds(given) == ["seed.example.org"]
+
+
+def test_a_live_slice_gets_other_addresses_and_keeps_the_rest() -> None:
+    (live,) = slices(["10.0.0.1"])
+    (wanted,) = slices(["10.0.0.2", "10.0.0.3"])
+    assert with_addresses(live, ["10.0.0.3", "fd00::1", "10.0.0.2"]) == wanted
+
+
+def test_a_live_slice_with_the_right_addresses_or_none_to_have_stays() -> None:
+    (live,) = slices(["10.0.0.2", "10.0.0.1"])
+    assert with_addresses(live, ["10.0.0.1", "10.0.0.2"]) is None
+    assert with_addresses(live, ["fd00::1"]) is None
+    assert with_addresses({**live, "addressType": "FQDN"}, ["10.0.0.3"]) is None
