@@ -109,7 +109,7 @@ class Controller:
         self._clusters = K8ssandraClusterReconciler(
             self.pool, self.recorder, self._clock, make_password, self._router, contents, self.images()
         )
-        self._secrets = ReplicatedSecretReconciler(self.pool, self._clock, contents)
+        self._secrets = ReplicatedSecretReconciler(self.pool, self.recorder, self._clock, contents)
         self._configs = ClientConfigStatus(self.pool, self.recorder, self._clock, hot_reload=settings.hot_reload)
         projections = {CLIENT_CONFIG: self._configs.projection}
         self._figures = FleetCollector(self.pool, self._configs, self.recorder, self._clock, projections)

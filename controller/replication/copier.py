@@ -18,7 +18,14 @@ from controller.replication import copies
 from controller.replication.contents import Contents
 from controller.replication.copies import Refused, Wanted
 from controller.replication.selector import text
-from controller.replication.types import ORPHAN, REPLICATED_FROM, REPLICATED_SECRETS, LabelSelector, ReplicatedSecret
+from controller.replication.types import (
+    ONLY,
+    ORPHAN,
+    REPLICATED_FROM,
+    REPLICATED_SECRETS,
+    LabelSelector,
+    ReplicatedSecret,
+)
 
 BY_MARK: Final = "mark"  # index of the copies in a cluster: by the label that names their ReplicatedSecret
 BY_LABEL: Final = "label"  # index of the control plane's Secrets: by namespace, label and value
@@ -67,11 +74,20 @@ class Copier:
         self._verified: dict[tuple[str, Place], _Verified] = {}  # by context and place of the copy
         # By context and place: UID of a source that is there itself, and the epoch in which it was found there.
         self._sources: dict[tuple[str, Place], tuple[str, int]] = {}
+        # By context and place: names that somebody else has, which are looked at before they are tried again.
+        self._taken: set[tuple[str, Place]] = set()
+        self._doubtful: set[tuple[str, str]] = set()  # by UID of the ReplicatedSecret and context
 
     def forget_context(self, context: str) -> None:
         """What was found in a context says nothing of the cluster that may be called so next."""
         self._verified = {key: value for key, value in self._verified.items() if key[0] != context}
         self._sources = {key: value for key, value in self._sources.items() if key[0] != context}
+        self._taken = {key for key in self._taken if key[0] != context}
+        self._doubtful = {key for key in self._doubtful if key[1] != context}
+
+    def forget(self, uid: str) -> None:
+        """The ReplicatedSecret is gone."""
+        self._doubtful = {key for key in self._doubtful if key[0] != uid}
 
     def marked(self, cluster: Cluster, replicated: ReplicatedSecret) -> list[Object]:
         """The copies in a cluster that do not outlive their ReplicatedSecret."""
@@ -97,6 +113,8 @@ class Copier:
             return
         if live is not None and not copies.is_copy_of(live.head, replicated):
             raise NameConflict(SECRETS, *copy.place)
+        if live is None and key in self._taken and await self._is_taken(cluster, replicated, copy):
+            raise NameConflict(SECRETS, *copy.place)
         generation = replicated.metadata.generation
         if live is not None and self._verified.get(key) == _Verified(version(live), version(copy.source), generation):
             return
@@ -108,7 +126,10 @@ class Copier:
         try:
             written = await self._write(cluster, replicated, copy, copies.render(replicated, copy, content), live)
         except NameConflict:
-            if live is not None or not await self._is_source(cluster, copy):
+            if live is not None:
+                raise
+            if not await self._is_source(cluster, copy):
+                self._taken.add(key)
                 raise
             self._sources[key] = here
             return
@@ -120,7 +141,9 @@ class Copier:
         """Delete the copies that are wanted no more, after live reads of everything that says so."""
         found = [live for live in self.marked(cluster, replicated) if (live.head.namespace, live.head.name) not in keep]
         if not deleting:
-            found = [live for live in found if not self._may_be_anothers(cluster, replicated, live)]
+            others = [live for live in found if self._may_be_anothers(cluster, replicated, live)]
+            found = [live for live in found if live not in others]
+            self._doubt(cluster, replicated, bool(others))
         if not found:
             return
         await self._survey(cluster)
@@ -139,6 +162,10 @@ class Copier:
                 failure = failure or error
         if failure is not None:
             raise failure
+
+    def doubtful(self, replicated: Object) -> set[str]:
+        """Contexts with copies of which it is not known yet whether another context leads to them too."""
+        return {context for uid, context in self._doubtful if uid == replicated.head.uid}
 
     async def is_empty(self, cluster: Cluster, replicated: ReplicatedSecret) -> bool:
         """Whether live lists show that no copy is left."""
@@ -173,7 +200,10 @@ class Copier:
                     changed = copies.overlaid(rendered, now.decode(dict), copy.target.drop_labels)
                     if changed is None:
                         return now
-                    copies.check_change(changed, now.decode(dict))
+                    if copies.must_be_replaced(changed, now.decode(dict)):
+                        await self._make_room(cluster, replicated, now)
+                        live = None
+                        continue
                     written = await perform(Replace(SECRETS, changed, now), cluster.client, cluster.cache, owned)
                 assert written is not None
                 return written
@@ -184,6 +214,36 @@ class Copier:
                     raise  # the namespace
                 live = None
         raise errors.Conflict(409, "Conflict", "the copy keeps changing")
+
+    async def _make_room(self, cluster: Cluster, replicated: ReplicatedSecret, live: Object) -> None:
+        """Delete a copy that can only be replaced, as it is immutable or of another type."""
+        await self._survey(cluster)
+        await self._confirm(replicated)
+
+        def owned(now: Object) -> bool:
+            return copies.is_copy_of(now.head, replicated)
+
+        ground = self._pool.ground(cluster)
+        await perform(Delete(SECRETS, live), cluster.client, cluster.cache, owned, ground=ground)
+
+    async def _is_taken(self, cluster: Cluster, replicated: ReplicatedSecret, copy: Wanted) -> bool:
+        """Whether somebody else still has the name of a copy: a look, where another try would be a write."""
+        try:
+            now = await cluster.client.get(SECRETS, *copy.place, metadata_only=True)
+        except errors.NotFound:
+            taken = False
+        else:
+            taken = not copies.is_copy_of(now.head, replicated)
+        if not taken:
+            self._taken.discard((cluster.context, copy.place))
+        return taken
+
+    def _doubt(self, cluster: Cluster, replicated: ReplicatedSecret, doubtful: bool) -> None:
+        key = (replicated.metadata.uid, cluster.context)
+        if doubtful:
+            self._doubtful.add(key)
+        else:
+            self._doubtful.discard(key)
 
     async def _is_source(self, cluster: Cluster, copy: Wanted) -> bool:
         """Whether what has the copy's name is the source itself: the context leads to the control plane's cluster."""
@@ -208,11 +268,11 @@ class Copier:
     async def _confirm(self, replicated: ReplicatedSecret) -> None:
         """Raise ``Conflict`` unless the ReplicatedSecret is now what was observed."""
         seen = replicated.metadata
-        now = (
-            await self._pool.local.client.get(REPLICATED_SECRETS, seen.namespace, seen.name, metadata_only=True)
-        ).head
-        deleted = (now.deletion_timestamp is None) != (not seen.deletion_timestamp)
-        if now.uid != seen.uid or now.generation != seen.generation or deleted:
+        found = await self._pool.local.client.get(REPLICATED_SECRETS, seen.namespace, seen.name, metadata_only=True)
+        now = found.head
+        changed = (now.deletion_timestamp is None) != (not seen.deletion_timestamp)
+        changed |= _annotations(found).get(ONLY) != seen.annotations.get(ONLY)  # which has no generation
+        if now.uid != seen.uid or now.generation != seen.generation or changed:
             raise errors.Conflict(409, "Conflict", "the ReplicatedSecret changed meanwhile")
 
     async def _live_sources(self, replicated: ReplicatedSecret) -> list[Object]:
@@ -256,5 +316,8 @@ async def _list(cluster: Cluster, namespace: str, label_selector: str) -> list[O
 
 
 def _is_orphan(obj: Object) -> bool:
-    annotations = (obj.decode(dict).get("metadata") or {}).get("annotations") or {}
-    return annotations.get(ORPHAN) == "true"
+    return _annotations(obj).get(ORPHAN) == "true"
+
+
+def _annotations(obj: Object) -> dict[str, Any]:
+    return (obj.decode(dict).get("metadata") or {}).get("annotations") or {}

@@ -11,7 +11,14 @@ import msgspec
 
 from controller.kube.objects import Head, Object
 from controller.replication.selector import matches
-from controller.replication.types import REPLICATED_FROM, ReplicatedSecret, ReplicationTarget
+from controller.replication.types import (
+    EXISTING,
+    KEEP,
+    ONLY,
+    REPLICATED_FROM,
+    ReplicatedSecret,
+    ReplicationTarget,
+)
 
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"  # holds the Secret's data: never copied
 FORMER_HASH: Final = "k8ssandra.io/resource-hash"  # the reference's plain hash of the data, guessable for short values
@@ -67,12 +74,15 @@ def wanted(replicated: ReplicatedSecret, context: str, sources: Iterable[Object]
     own, selector = replicated.metadata, replicated.spec.selector
     assert selector is not None
     selected = [source for source in sources if matches(selector, source.head.labels)]
+    only = restriction(replicated)
     found: dict[tuple[str, str], Wanted] = {}
     for target in replicated.spec.replication_targets:
         if target.k8s_context_name != context:
             continue
         for source in selected:
             place = (target.namespace or own.namespace, target.target_prefix + source.head.name)
+            if source.head.name in only and f"{context}/{place[0]}" not in only[source.head.name]:
+                continue
             if not context and (
                 place == (source.head.namespace, source.head.name) or _begets(replicated, target, source)
             ):
@@ -85,6 +95,20 @@ def wanted(replicated: ReplicatedSecret, context: str, sources: Iterable[Object]
                 copy = msgspec.structs.replace(copy, refusal=("NameCollision", message))
             found[place] = copy
     return [found[place] for place in sorted(found)]
+
+
+def restriction(replicated: ReplicatedSecret) -> Mapping[str, list[str]]:
+    """Names of Secrets that go to some targets only, with their ``<context>/<namespace>``; {} for no such."""
+    text = replicated.metadata.annotations.get(ONLY, "")
+    try:
+        return msgspec.json.decode(text, type=dict[str, list[str]]) if text else {}
+    except msgspec.MsgspecError:
+        return {}
+
+
+def keeps_existing(replicated: ReplicatedSecret) -> bool:
+    """Whether a Secret of somebody else under the name of a copy is what is wanted there."""
+    return replicated.metadata.annotations.get(EXISTING) == KEEP
 
 
 def _same(one: Wanted, other: Wanted) -> bool:
@@ -184,11 +208,8 @@ def overlaid(copy: dict[str, Any], live: Mapping[str, Any], drop: Iterable[str])
     return None if same else {**copy, "metadata": metadata}
 
 
-def check_change(copy: Mapping[str, Any], live: Mapping[str, Any]) -> None:
-    """Raise ``Refused`` for a change of a live copy that no server accepts."""
-    metadata = copy["metadata"]
-    name, remedy = f"Secret {metadata['namespace']}/{metadata['name']}", "delete it to have it made again"
+def must_be_replaced(copy: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
+    """Whether no server changes the live copy into what it shall be, so that another has to take its place."""
     if live.get("type") != copy["type"]:
-        raise Refused("TypeDiffers", f"{name} has another type than its source; {remedy}")
-    if live.get("immutable") and (not copy.get("immutable") or (live.get("data") or {}) != copy["data"]):
-        raise Refused("ImmutableCopy", f"{name} is immutable and differs from its source; {remedy}")
+        return True
+    return bool(live.get("immutable")) and (not copy.get("immutable") or (live.get("data") or {}) != copy["data"])

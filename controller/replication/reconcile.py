@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 
 from controller.engine.clock import Clock
+from controller.engine.events import EventRecorder
 from controller.engine.store import Delta
 from controller.engine.worker import Again, Done, Item, Parked, Rejected, Result, Retry
 from controller.fleet.absences import Absences
@@ -18,14 +19,22 @@ from controller.kube import errors
 from controller.kube.objects import Object
 from controller.kube.resources import SECRETS, Resource
 from controller.replication import copies
+from controller.replication.announcer import Announcer
 from controller.replication.contents import Contents
 from controller.replication.copier import BY_LABEL, BY_MARK, Copier, candidates, contexts, labels_of, mark_of
 from controller.replication.copies import Refused, Wanted
 from controller.replication.selector import matches, problem
 from controller.replication.status import PENDING, Outcome, ReplicationStatus, reason_of
-from controller.replication.types import FINALIZER, REPLICATED_FROM, REPLICATED_SECRETS, ReplicatedSecret
+from controller.replication.types import (
+    FINALIZER,
+    REPLICATED_FROM,
+    REPLICATED_SECRETS,
+    ReplicatedSecret,
+    ReplicationTarget,
+)
 
 KIND: Final = REPLICATED_SECRETS.kind
+KEPT_RECHECK: Final = 300.0  # s until it is looked whether a Secret that was found in a copy's place is still there
 RECHECK: Final = 60.0  # s until a name is tried again that somebody else has; no event tells that it is free
 REMOVAL_RECHECK: Final = 5.0  # s until a removal is tried again that had to wait
 
@@ -46,6 +55,10 @@ LOCAL_WATCHES: Final = (
 )
 
 
+class Kept(Exception):
+    """Somebody else's Secret is in a copy's place, which is as it should be."""
+
+
 class ReplicatedSecretReconciler:
     """``reconcile`` for items of kind ReplicatedSecret.
 
@@ -53,13 +66,15 @@ class ReplicatedSecretReconciler:
     is found anew after a restart.
     """
 
-    def __init__(self, pool: Pool, clock: Clock, contents: Contents) -> None:
+    def __init__(self, pool: Pool, recorder: EventRecorder, clock: Clock, contents: Contents) -> None:
         self._pool = pool
+        self._announcer = Announcer(recorder)
         self._copier = Copier(pool, contents)
         self._status = ReplicationStatus(pool, clock)
         self._outcomes: dict[tuple[str, str], tuple[Outcome, ...]] = {}  # by UID and context
         self._waiting: dict[tuple[str, str], tuple[Outcome, ...]] = {}  # by UID and context: removals that have to wait
         self._emptied = Absences(pool)  # of copies
+        self._blocked: set[tuple[str, str]] = set()  # by UID and context: a copy's name was somebody else's
 
     # ── from events to items ────────────────────────────────────────────────────────────────────────
 
@@ -71,11 +86,15 @@ class ReplicatedSecretReconciler:
         elif resource == SECRETS:
             marks = {value for delta in deltas for side in (delta.old, delta.new) if side for value in mark_of(side)}
             namespaces = {delta.object.head.namespace for delta in deltas}
+            freed = any(delta.new is None for delta in deltas)  # a name, perhaps one that a copy needs
             for replicated in self._all():
                 head = replicated.head
                 if marks and copies.mark(head.namespace, head.name) in marks:
                     # Elsewhere a copy may wait to be told apart from this one.
-                    self._queue(replicated, {cluster.context, *self._strays(replicated)})
+                    doubtful = self._copier.doubtful(replicated)
+                    self._queue(replicated, {cluster.context, *self._strays(replicated), *doubtful})
+                if freed and (head.uid, cluster.context) in self._blocked:
+                    self._queue(replicated, {cluster.context})
                 if cluster is self._pool.local and head.namespace in namespaces and _selects_any(replicated, deltas):
                     self._queue(replicated, {"", *self._contexts(replicated)})
 
@@ -96,6 +115,7 @@ class ReplicatedSecretReconciler:
         self._outcomes = {key: value for key, value in self._outcomes.items() if key[1] != context}
         self._emptied.forget_context(context)
         self._waiting = {key: value for key, value in self._waiting.items() if key[1] != context}
+        self._blocked = {key for key in self._blocked if key[1] != context}
         self._copier.forget_context(context)
 
     def _all(self) -> list[Object]:
@@ -143,7 +163,9 @@ class ReplicatedSecretReconciler:
         except errors.Malformed as error:
             if not item.context:
                 message = f"this ReplicatedSecret cannot be read: {error}"
-                await self._status.show(found, [Outcome("", "", False, "InvalidSpec", message)])
+                outcome = Outcome("", "", False, "InvalidSpec", message)
+                self._announcer.announce(found, [outcome])
+                await self._status.show(found, [outcome])
             return Rejected(error)
         if not cluster.cache.synced(SECRETS) or not local.cache.synced(SECRETS):
             if not item.context:
@@ -166,7 +188,8 @@ class ReplicatedSecretReconciler:
     async def _replicate(self, cluster: Cluster, found: Object, replicated: ReplicatedSecret) -> list[Exception]:
         """Make the copies of one context right; remember what came of it. Returns what went wrong."""
         refusal = problem(replicated.spec.selector)
-        failures: dict[str, Exception] = {}  # by namespace
+        failures: list[tuple[ReplicationTarget, Exception]] = []
+        kept: list[str] = []
         met: list[Exception] = []
         if not refusal:
             sources = candidates(self._pool.local.cache, found.head.namespace, replicated.spec.selector)
@@ -175,10 +198,14 @@ class ReplicatedSecretReconciler:
                 try:
                     await self._copier.make(cluster, replicated, copy)
                 except (NameConflict, errors.KubeError, Refused) as error:
-                    failures.setdefault(copy.namespace, error)
+                    if isinstance(error, NameConflict) and copies.keeps_existing(replicated):
+                        kept.append(f"Secret {copy.namespace}/{copy.name} is not ours and stays as it is")
+                        met.append(Kept())
+                        continue
+                    failures.append((copy.target, error))
                     met.append(error)
             met += await self._remove_leftovers(cluster, replicated, todo)
-        waits = next((f"a copy that is wanted no more stays for now: {e}" for e in met if isinstance(e, MustWait)), "")
+        waits = [f"a copy that is wanted no more stays for now: {e}" for e in met if isinstance(e, MustWait)]
         outcomes = []
         for target in replicated.spec.replication_targets:
             if target.k8s_context_name != cluster.context:
@@ -186,11 +213,15 @@ class ReplicatedSecretReconciler:
             namespace = target.namespace or found.head.namespace
             if refusal:
                 outcomes.append(Outcome(cluster.context, namespace, False, "InvalidSpec", refusal))
-            elif (failure := failures.get(namespace)) is not None:
+            elif (failure := next((error for of, error in failures if of == target), None)) is not None:
                 outcomes.append(Outcome(cluster.context, namespace, False, reason_of(failure), str(failure)))
             else:
-                outcomes.append(Outcome(cluster.context, namespace, True, "Replicated", waits))
+                outcomes.append(Outcome(cluster.context, namespace, True, "Replicated", "; ".join(waits[:1] + kept)))
         key = (found.head.uid, cluster.context)
+        if any(isinstance(error, (NameConflict, Kept)) for error in met):
+            self._blocked.add(key)
+        else:
+            self._blocked.discard(key)
         if self._outcomes.get(key) != tuple(outcomes):
             self._outcomes[key] = tuple(outcomes)
             self._tell_control(found, cluster)
@@ -255,6 +286,9 @@ class ReplicatedSecretReconciler:
                 return [error]
             if done:
                 self._emptied.forget(uid)
+                self._announcer.forget(uid)
+                self._copier.forget(uid)
+                self._blocked = {key for key in self._blocked if key[0] != uid}
                 self._outcomes = {key: value for key, value in self._outcomes.items() if key[0] != uid}
                 self._waiting = {key: value for key, value in self._waiting.items() if key[0] != uid}
         else:
@@ -269,6 +303,7 @@ class ReplicatedSecretReconciler:
         known = {context: outcomes for (owner, context), outcomes in source.items() if owner == uid}
         outcomes = self._status.by_target(replicated, known, self._emptied.contexts(uid))
         if all(outcome.reason != PENDING for outcome in outcomes):
+            self._announcer.announce(found, outcomes)
             await self._status.show(found, outcomes)
 
     async def _set_finalizers(self, found: Object, finalizers: list[str]) -> bool:
@@ -293,7 +328,9 @@ def _outcome(met: list[Exception]) -> Result:
         return Retry(passing[0])
     if any(isinstance(error, MustWait) for error in met):
         return Again(REMOVAL_RECHECK)
-    return Again(RECHECK) if any(not isinstance(error, Refused) for error in met) else Done()
+    if any(not isinstance(error, (Refused, Kept)) for error in met):
+        return Again(RECHECK)
+    return Again(KEPT_RECHECK) if any(isinstance(error, Kept) for error in met) else Done()
 
 
 def _selects_any(replicated: Object, deltas: list[Delta]) -> bool:

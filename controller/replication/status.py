@@ -65,10 +65,12 @@ class ReplicationStatus:
 
         ``outcomes``: of the passes that were, by context. ``emptied``: contexts without a copy, when deleting.
         """
-        return [
-            self._of_target(replicated, target.k8s_context_name, target.namespace, outcomes, emptied)
-            for target in replicated.spec.replication_targets
-        ]
+        found: list[Outcome] = []
+        for target in replicated.spec.replication_targets:
+            context = target.k8s_context_name
+            place = sum(entry.context == context for entry in found)  # among the targets in this context
+            found.append(self._of_target(replicated, context, target.namespace, outcomes, emptied, place))
+        return found
 
     async def show(self, found: Object, outcomes: list[Outcome]) -> None:
         """Write one condition for each outcome, if they differ from the live ones."""
@@ -112,6 +114,7 @@ class ReplicationStatus:
         namespace: str,
         outcomes: dict[str, tuple[Outcome, ...]],
         emptied: set[str],
+        place: int,
     ) -> Outcome:
         namespace = namespace or replicated.metadata.namespace
         deleting = bool(replicated.metadata.deletion_timestamp)
@@ -127,6 +130,7 @@ class ReplicationStatus:
         if not cluster.state.usable or not cluster.cache.synced(SECRETS):
             state = health(cluster)
             return Outcome(context, namespace, False, str(state.reason), state.message + escape)
-        known = [outcome for outcome in outcomes.get(context, ()) if outcome.namespace == namespace]
-        failed = [outcome for outcome in known if not outcome.ok]
-        return next(iter(failed or known), Outcome(context, namespace, False, PENDING))
+        known = outcomes.get(context, ())
+        if place < len(known) and known[place].namespace == namespace:
+            return known[place]
+        return Outcome(context, namespace, False, PENDING)  # the targets are others now: a pass follows

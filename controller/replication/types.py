@@ -12,6 +12,9 @@ from controller.kube.structs import ObjectMeta, Struct, Time, schema
 REPLICATED_SECRETS: Final = Resource("replication.k8ssandra.io", "v1alpha1", "ReplicatedSecret", "replicatedsecrets")
 FINALIZER: Final = "replicatedresource.k8ssandra.io/finalizer"
 ORPHAN: Final = "replicatedresource.k8ssandra.io/orphan"  # annotation of copies that outlive the ReplicatedSecret
+EXISTING: Final = "replicatedresource.k8ssandra.io/existing"  # annotation of ReplicatedSecrets, with one value:
+KEEP: Final = "keep"  # a Secret of somebody else under the name of a copy is what is wanted there, and no conflict
+ONLY: Final = "replicatedresource.k8ssandra.io/only"  # annotation: JSON, names of Secrets to "<context>/<namespace>"s
 REPLICATED_FROM: Final = "k8ssandra.io/replicated-secret-name"  # label of copies: <namespace>.<name>
 REPLICATION: Final = "Replication"  # the type of every condition
 

@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from controller.kube.objects import Object, decode, parse
+from controller.kube.structs import ObjectMeta
 from controller.replication import copies
-from controller.replication.copies import Refused, mark
-from controller.replication.types import REPLICATED_FROM, ReplicatedSecret
+from controller.replication.copies import mark
+from controller.replication.types import ONLY, REPLICATED_FROM, ReplicatedSecret
 
 LABELS = {"app": "x"}
 
@@ -191,14 +192,32 @@ def test_a_label_that_is_dropped_goes_from_a_copy_that_has_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("theirs", "reason"),
+    ("expected", "source", "theirs"),
     [
-        ({"type": "other"}, "TypeDiffers"),
-        ({"immutable": True, "data": {}}, "ImmutableCopy"),
-        ({"immutable": True}, "ImmutableCopy"),
+        (False, {}, {}),
+        (False, {}, {"data": {}}),
+        (True, {}, {"type": "other"}),
+        (True, {}, {"immutable": True, "data": {}}),
+        (True, {}, {"immutable": True}),
+        (False, {"immutable": True}, {"immutable": True}),
+        (True, {"immutable": True}, {"immutable": True, "data": {}}),
     ],
 )
-def test_a_change_that_no_server_accepts_is_refused_with_the_way_out(theirs: dict[str, Any], reason: str) -> None:
-    with pytest.raises(Refused, match="delete it to have it made again") as refused:
-        copies.check_change(rendered(), live(**theirs))
-    assert refused.value.reason == reason
+def test_a_copy_that_no_server_changes_is_told_from_others(
+    expected: bool, source: dict[str, Any], theirs: dict[str, Any]
+) -> None:
+    assert copies.must_be_replaced(rendered(**source), live(**theirs)) is expected
+
+
+def test_a_restriction_names_the_targets_that_a_secret_goes_to() -> None:
+    rs = msgspec.structs.replace(
+        replicated({"k8sContextName": "one"}, {"k8sContextName": "two", "namespace": "other"}),
+        metadata=ObjectMeta(name="rs", namespace="ns", annotations={ONLY: '{"a": ["two/other"], "b": []}'}),
+    )
+    found = {context: places(rs, context, secret("a"), secret("b"), secret("c")) for context in ("one", "two")}
+    assert found == {"one": ["ns/c"], "two": ["other/a", "other/c"]}
+
+
+def test_a_restriction_that_cannot_be_read_restricts_nothing() -> None:
+    metadata = ObjectMeta(name="rs", namespace="ns", annotations={ONLY: "a"})
+    assert copies.restriction(msgspec.structs.replace(replicated(), metadata=metadata)) == {}

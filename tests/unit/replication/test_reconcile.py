@@ -207,17 +207,6 @@ async def test_the_source_itself_as_target_is_skipped_without_a_loop() -> None:
         assert await one.quiet() == []
 
 
-async def test_an_immutable_copy_that_differs_is_left_and_made_again_when_it_is_deleted() -> None:
-    async with replicating(source=secret(immutable=True)) as one:
-        await one.delete(SECRETS, "s")
-        await eventually(lambda: none_in(one, A), "the copies are gone")
-        one.apply({**secret(value="old", immutable=True, metadata={"labels": {REPLICATED_FROM: f"{NAMESPACE}.rs"}})}, A)
-        one.apply(secret(value="new"))
-        await become(one, (A, "False", "ImmutableCopy"), (B, "True", "Replicated"))
-        await one.delete(SECRETS, "s", A)
-        await settled(one)
-
-
 # ── targets that do not work ────────────────────────────────────────────────────────────────────────
 
 
