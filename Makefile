@@ -10,7 +10,7 @@ IMAGE ?= k8ssandra-controller:latest
 SAMPLE := manifests/samples/demo.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-real check bench bench-remotes manifests lock image clean
+.PHONY: help run test test-real check bench bench-remotes golden manifests lock image clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ bench: $(READY) ## figures beside their partners, in one run
 
 bench-remotes: $(READY) ## remote clusters that fail, move and rotate: measured results beside the goals
 	@$(BIN)/python -m tests.remotes $(ARGS)
+
+golden: $(READY) ## write tests/golden/expected anew; read what changed
+	@$(BIN)/python -m tests.golden
 
 manifests: $(READY) ## write manifests/crds from the typed structs
 	@$(BIN)/python -m controller.cli.manifests
