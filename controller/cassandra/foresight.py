@@ -165,7 +165,9 @@ def _done(action: Action, live: Object | None) -> Object | None:
         case Adopt(object=wanted, patch=patch):
             assert live is not None
             found = merge_patch.merge(live.decode(dict), patch)
-            if (adopted := ownership.adopt(found, FIELD_MANAGER, former.share_of(wanted))) is not None:
+            if (
+                adopted := ownership.adopt(found, FIELD_MANAGER, former.share_of(found, wanted, FIELD_MANAGER))
+            ) is not None:
                 found["metadata"] = {**found["metadata"], "managedFields": adopted.entries}
         case Apply(object=wanted) | Replace(object=wanted):
             assert live is not None

@@ -20,7 +20,7 @@ _OURS: Final = "v1:"  # how every hash of ours begins
 
 def unadopted(live: Mapping[str, Any], desired: Mapping[str, Any]) -> bool:
     """Whether managedFields still call the reference operator the owner of what is ours."""
-    return former.unadopted(live, desired)
+    return former.unadopted(live, desired, FIELD_MANAGER)
 
 
 def left_over(desired_spec: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]:

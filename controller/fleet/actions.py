@@ -248,7 +248,9 @@ async def _create(
 
 async def _apply(resource: Resource, obj: Mapping[str, Any], live: Object, exactly: bool, client: Client) -> Object:
     head = live.head
-    adoption = ownership.adoption_patch(live.decode(dict), FIELD_MANAGER, obj, former.share_of(obj))
+    whole = live.decode(dict)
+    share = former.share_of(whole, obj, FIELD_MANAGER)
+    adoption = ownership.adoption_patch(whole, FIELD_MANAGER, obj, share)
     if adoption is not None:
         adopted = await client.patch(
             resource, head.namespace, head.name, adoption, kind="json", field_manager=FIELD_MANAGER
@@ -267,7 +269,7 @@ async def _adopt(
     resource: Resource, obj: Mapping[str, Any], patch: Mapping[str, Any], live: Object, client: Client
 ) -> Object:
     whole, head = live.decode(dict), live.head
-    found = ownership.adopt(whole, FIELD_MANAGER, former.share_of(obj))
+    found = ownership.adopt(whole, FIELD_MANAGER, former.share_of(whole, obj, FIELD_MANAGER))
     operations = [*(ownership.replacing(whole, found) if found else []), *_additions(whole["metadata"], patch)]
     try:
         return await client.patch(

@@ -50,13 +50,17 @@ class Overwritten(msgspec.Struct, frozen=True):
         return datetime.fromisoformat(self.at).timestamp()
 
 
-def share_of(applied: Mapping[str, Any]) -> Share:
-    """What of the reference operator's entries becomes ours with ``applied``.
+def share_of(live: Mapping[str, Any], applied: Mapping[str, Any], manager: str) -> Share:
+    """What of the reference operator's entries in ``live`` becomes the ``manager``'s with ``applied``.
 
-    Of the metadata what ``applied`` names, and its hashes: the rest may be cass-operator's or another's. Of the
-    object's content everything, so that a later apply takes away what is wanted no more.
+    Of the metadata what ``applied`` names or the manager has already, and the hashes: the rest may be cass-operator's
+    or another's. Of the object's content everything, so that a later apply takes away what is wanted no more.
     """
-    return partial(_share, applied.get("metadata") or {})
+    ours: Fields = {}
+    for entry in live["metadata"].get("managedFields") or []:
+        if entry.get("manager") == manager and not entry.get("subresource"):
+            ours = ownership.union(ours, (entry.get("fieldsV1") or {}).get("f:metadata") or {})
+    return partial(_share, applied.get("metadata") or {}, ours)
 
 
 def is_theirs(entry: Mapping[str, Any]) -> bool:
@@ -65,9 +69,9 @@ def is_theirs(entry: Mapping[str, Any]) -> bool:
     return _is_candidate(entry) and any(ownership.holds(fields, mark) for mark in _MARKS)
 
 
-def unadopted(live: Mapping[str, Any], applied: Mapping[str, Any]) -> bool:
-    """Whether an object still has fields of the reference operator that are to be ours."""
-    share = share_of(applied)
+def unadopted(live: Mapping[str, Any], applied: Mapping[str, Any], manager: str) -> bool:
+    """Whether an object still has fields of the reference operator that are to be the ``manager``'s."""
+    share = share_of(live, applied, manager)
     return any(share(entry) for entry in live["metadata"].get("managedFields") or [])
 
 
@@ -134,11 +138,11 @@ def _is_candidate(entry: Mapping[str, Any]) -> bool:
     return entry.get("manager") in MANAGERS and entry.get("operation") == "Update" and not entry.get("subresource")
 
 
-def _share(metadata: Mapping[str, Any], entry: Mapping[str, Any]) -> Fields:
+def _share(metadata: Mapping[str, Any], ours: Fields, entry: Mapping[str, Any]) -> Fields:
     if not is_theirs(entry):
         return {}
     fields = entry.get("fieldsV1") or {}
-    shared = dict(_of_metadata(metadata, fields.get("f:metadata") or {}))
+    shared = dict(_of_metadata(metadata, ours, fields.get("f:metadata") or {}))
     found: dict[str, Any] = {"f:metadata": shared} if shared else {}
     for key, inner in fields.items():
         if key == "f:spec":
@@ -148,11 +152,11 @@ def _share(metadata: Mapping[str, Any], entry: Mapping[str, Any]) -> Fields:
     return found
 
 
-def _of_metadata(applied: Mapping[str, Any], fields: Fields) -> Iterator[tuple[str, Fields]]:
+def _of_metadata(applied: Mapping[str, Any], ours: Fields, fields: Fields) -> Iterator[tuple[str, Fields]]:
     for key, inner in fields.items():
         if key == ".":
             continue
-        wanted = _wanted(applied, key)
+        wanted = _wanted(applied, key) | (ours.get(key) or {}).keys()
         named = {name: value for name, value in inner.items() if name in wanted}
         if named and inner.keys() - named.keys() <= {"."}:
             named = dict(inner)  # with nothing else in it, the map itself is ours too

@@ -52,7 +52,8 @@ def found(*entries: dict[str, Any], **fields: Any) -> Object:
 
 
 def adopted(*entries: dict[str, Any]) -> list[dict[str, Any]]:
-    after = ownership.adopt(found(*entries).decode(dict), US, former.share_of(APPLIED))
+    live = found(*entries).decode(dict)
+    after = ownership.adopt(live, US, former.share_of(live, APPLIED, US))
     assert after is not None
     return after.entries
 
@@ -95,13 +96,21 @@ def test_what_cass_operator_wrote_into_the_same_entry_stays() -> None:
     ],
 )
 def test_nobody_elses_fields_are_taken(other: dict[str, Any]) -> None:
-    assert not former.unadopted(found(other).decode(dict), APPLIED)
+    assert not former.unadopted(found(other).decode(dict), APPLIED, US)
     assert former.last_write(found(other)) is None
 
 
+def test_what_is_ours_already_is_no_longer_theirs_too_when_it_is_wanted_no_more() -> None:
+    other = {"f:metadata": {"f:labels": {"f:costs": {}}}}
+    theirs = entry(ownership.union(WRITTEN, other))
+    after = adopted(entry(other, manager=US, operation="Apply"), theirs)
+    costs = ("f:metadata", "f:labels", "f:costs")
+    assert [ownership.holds(each["fieldsV1"], costs) for each in after] == [True, False]
+
+
 def test_what_was_adopted_is_not_adopted_again() -> None:
-    assert former.unadopted(found(entry(WRITTEN)).decode(dict), APPLIED)
-    assert not former.unadopted(found(*adopted(entry(WRITTEN))).decode(dict), APPLIED)
+    assert former.unadopted(found(entry(WRITTEN)).decode(dict), APPLIED, US)
+    assert not former.unadopted(found(*adopted(entry(WRITTEN))).decode(dict), APPLIED, US)
 
 
 def test_before_we_have_been_there_nothing_was_written_over_us() -> None:

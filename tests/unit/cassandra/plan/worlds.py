@@ -140,7 +140,7 @@ class World:
             case Adopt(_, obj, patch, live):
                 key = (context, live.head.name)
                 found = merge_patch.merge(store[key], patch)
-                adopted = ownership.adopt(found, FIELD_MANAGER, former.share_of(obj))
+                adopted = ownership.adopt(found, FIELD_MANAGER, former.share_of(found, obj, FIELD_MANAGER))
                 assert adopted is not None
                 found["metadata"]["managedFields"] = adopted.entries
                 store[key] = found
