@@ -60,14 +60,22 @@ class Answer(msgspec.Struct, frozen=True):
     outcome: Outcome
 
 
-def answer(body: bytes, contexts: Callable[[], Contexts | None]) -> Answer:
-    """The answer to a review; raises ``BadReview`` for what cannot be answered by one.
+class Rules(msgspec.Struct, frozen=True):
+    """What a verdict depends on besides the object.
 
-    ``contexts`` tells which context names there are, None while that is not known.
+    ``contexts`` tells which context names there are, None while that is not known. ``namespaces``: those that the
+    controller watches, () for all.
     """
+
+    contexts: Callable[[], Contexts | None]
+    namespaces: tuple[str, ...] = ()
+
+
+def answer(body: bytes, rules: Rules) -> Answer:
+    """The answer to a review; raises ``BadReview`` for what cannot be answered by one."""
     request = _read(body)
     try:
-        verdict = _verdict(request, contexts)
+        verdict = _verdict(request, rules)
     except RecursionError:
         verdict = Verdict((FieldProblem("spec", "is nested too deeply", "use fewer levels"),))
     response: Json = {"uid": request.uid, "allowed": not verdict.problems}
@@ -98,7 +106,7 @@ def _read(body: bytes) -> _Request:
     return review.request
 
 
-def _verdict(request: _Request, contexts: Callable[[], Contexts | None]) -> Verdict:
+def _verdict(request: _Request, rules: Rules) -> Verdict:
     wanted = _Kind(K8SSANDRA_CLUSTERS.group, K8SSANDRA_CLUSTERS.version, K8SSANDRA_CLUSTERS.kind)
     if request.kind != wanted:
         message = f"is nothing that {K8SSANDRA_CLUSTERS.kind}s are judged by; nothing was checked"
@@ -108,6 +116,9 @@ def _verdict(request: _Request, contexts: Callable[[], Contexts | None]) -> Verd
         return Verdict()  # of deletions, and of the status, there is nothing to judge
     if _deleting(new) or (old is not None and (_deleting(old) or _same(new, old))):
         return Verdict()  # nothing may keep a finalizer from going
+    if rules.namespaces and request.namespace not in rules.namespaces:
+        message = "is not watched by this controller; nothing was checked"
+        return Verdict(warnings=(FieldProblem("metadata.namespace", message, "add it to WATCH_NAMESPACE"),))
     try:
         cluster = _typed(new, request)
     except Malformed as error:
@@ -116,7 +127,7 @@ def _verdict(request: _Request, contexts: Callable[[], Contexts | None]) -> Verd
         before = _typed(old, request) if old is not None else None
     except Malformed:
         before = None  # from under another definition: there is nothing to compare with
-    return judge(cluster, before, contexts())
+    return judge(cluster, before, rules.contexts())
 
 
 def _typed(obj: Json, request: _Request) -> K8ssandraCluster:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -11,8 +11,7 @@ import structlog
 from aiohttp import web
 
 from controller.admission.certificate import Certificate
-from controller.admission.review import BadReview, answer
-from controller.cassandra.judgement import Contexts
+from controller.admission.review import BadReview, Rules, answer
 from controller.observability.health import split_address
 from controller.observability.metrics import Metrics
 
@@ -25,9 +24,7 @@ _log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def serve(
-    address: str, certificate: Certificate, contexts: Callable[[], Contexts | None], metrics: Metrics
-) -> AsyncIterator[int]:
+async def serve(address: str, certificate: Certificate, rules: Rules, metrics: Metrics) -> AsyncIterator[int]:
     """Serve on ``host:port`` while the block runs; gives the port."""
     loop = asyncio.get_running_loop()
 
@@ -37,7 +34,7 @@ async def serve(
         try:
             async with asyncio.timeout(BODY_DEADLINE):
                 body = await request.read()
-            found = answer(body, contexts)
+            found = answer(body, rules)
             outcome = found.outcome
             return web.Response(body=found.body, content_type="application/json")
         except BadReview as error:

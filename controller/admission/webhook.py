@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 from controller.admission.certificate import Certificate, Outcome
+from controller.admission.review import Rules
 from controller.admission.server import serve
 from controller.cassandra.judgement import Contexts
 from controller.fleet.member import read
@@ -26,7 +28,7 @@ class Webhook:
         self.port = 0
         self._address = settings.webhook_address
         self._folder = settings.webhook_certificates
-        self._pool = pool
+        self._rules = Rules(partial(usable_contexts, pool), settings.watch_namespaces)
         self._metrics = metrics
         self._certificate: Final = Certificate(self._folder, self._certificate_came)
 
@@ -34,7 +36,7 @@ class Webhook:
     async def serve(self) -> AsyncIterator[None]:
         """Serve while the block runs; ``follow`` has to run beside it."""
         self._certificate.refresh()
-        async with serve(self._address, self._certificate, self._contexts, self._metrics) as self.port:
+        async with serve(self._address, self._certificate, self._rules, self._metrics) as self.port:
             yield
 
     async def follow(self) -> None:
@@ -44,9 +46,6 @@ class Webhook:
     def waiting_for(self) -> list[str]:
         """What is missing before it can answer, [] when nothing is."""
         return [] if self._certificate.usable else [f"the webhook's certificate in {self._folder}"]
-
-    def _contexts(self) -> Contexts | None:
-        return usable_contexts(self._pool)
 
     def _certificate_came(self, outcome: Outcome) -> None:
         self._metrics.webhook_certificates.labels(outcome).inc()

@@ -33,8 +33,13 @@ from tests.manifests import DIRECTORY
 from tests.unit.kube.kubeconfigs import authority, b64
 from tests.unit.pod_security import violations
 
-COMPONENT: Final = DIRECTORY / "token-renewal"  # kustomize builds none alone
-KUSTOMIZATIONS: Final = sorted({path.parent for path in DIRECTORY.glob("*/kustomization.yaml")} - {COMPONENT})
+COMPONENT: Final = DIRECTORY / "token-renewal"
+COMPONENTS: Final = {
+    COMPONENT,
+    DIRECTORY / "webhook",
+    DIRECTORY / "webhook-cert-manager",
+}  # kustomize builds none alone
+KUSTOMIZATIONS: Final = sorted({path.parent for path in DIRECTORY.glob("*/kustomization.yaml")} - COMPONENTS)
 READ: Final = {"get", "list", "watch"}
 
 Json = dict[str, Any]

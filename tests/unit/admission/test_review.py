@@ -10,19 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.admission.review import BadReview, answer
+from controller.admission.review import BadReview, Rules, answer
 from controller.cassandra.judgement import Contexts
 from tests.unit.admission.reviews import encoded, review
 from tests.unit.cassandra.samples import datacenter, manifest
 
 Json = dict[str, Any]
-CONTEXTS = Contexts(frozenset({"kind-dc1", "kind-dc2"}))
+RULES = Rules(lambda: Contexts(frozenset({"kind-dc1", "kind-dc2"})))
 BAD = manifest(datacenter("DC1", k8sContext="kind-dc1"), datacenter("dc2", k8sContext="nowhere"))
 
 
-def answered(body: bytes) -> Json:
+def answered(body: bytes, rules: Rules = RULES) -> Json:
     """The response of the review that is answered."""
-    made = msgspec.json.decode(answer(body, lambda: CONTEXTS).body)
+    made = msgspec.json.decode(answer(body, rules).body)
     assert (made["apiVersion"], made["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
     response: Json = made["response"]
     return response
@@ -125,6 +125,13 @@ def test_another_kind_is_allowed_with_a_warning() -> None:
     assert "rules" in response["warnings"][0]
 
 
+def test_a_namespace_that_nobody_watches_is_not_judged() -> None:
+    response = answered(encoded(BAD), Rules(RULES.contexts, ("other",)))
+    assert response["allowed"]
+    assert "WATCH_NAMESPACE" in response["warnings"][0]
+    assert not answered(encoded(BAD), Rules(RULES.contexts, ("other", "ns")))["allowed"]
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -141,7 +148,7 @@ def test_another_kind_is_allowed_with_a_warning() -> None:
 )
 def test_what_is_no_review_is_said_to_be_none(body: bytes) -> None:
     with pytest.raises(BadReview):
-        answer(body, lambda: CONTEXTS)
+        answer(body, RULES)
 
 
 JSON = st.recursive(

@@ -15,6 +15,7 @@ import pytest
 
 from controller.admission import server
 from controller.admission.certificate import Certificate
+from controller.admission.review import Rules
 from controller.admission.server import PATH, serve
 from controller.cassandra.judgement import Contexts
 from controller.observability.metrics import Metrics
@@ -32,7 +33,7 @@ async def webhook(folder: Path, contexts: Any = lambda: CONTEXTS) -> AsyncIterat
     mount(folder, "..1", *pair())
     certificate = Certificate(str(folder), lambda _: None)
     certificate.refresh()
-    async with serve("127.0.0.1:0", certificate, contexts, METRICS) as port:
+    async with serve("127.0.0.1:0", certificate, Rules(contexts), METRICS) as port:
         connector = aiohttp.TCPConnector(ssl=trusting())
         async with aiohttp.ClientSession(f"https://127.0.0.1:{port}", connector=connector) as session:
             yield session
@@ -114,7 +115,7 @@ async def test_a_session_lives_on_while_the_pair_is_exchanged(tmp_path: Path) ->
     mount(tmp_path, "..1", *pair("first"))
     certificate = Certificate(str(tmp_path), lambda _: None)
     certificate.refresh()
-    async with serve("127.0.0.1:0", certificate, lambda: CONTEXTS, METRICS) as port:
+    async with serve("127.0.0.1:0", certificate, Rules(lambda: CONTEXTS), METRICS) as port:
         url = f"https://127.0.0.1:{port}{PATH}"
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting())) as session:
             assert (await session.post(url, data=encoded(manifest()))).status == 200
