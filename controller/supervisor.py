@@ -388,7 +388,7 @@ class Controller:
 def _local_watches() -> list[WatchSpec]:
     """The control plane's own kinds, and those of a cluster that may hold datacenters itself."""
     own = [WatchSpec(CLIENT_CONFIGS), *cassandra_watches.LOCAL_WATCHES, *replication.LOCAL_WATCHES]
-    return own + list(cassandra_watches.REMOTE_WATCHES)
+    return own + list(cassandra_watches.REMOTE_WATCHES) + list(cassandra_watches.CONTACT_WATCHES)
 
 
 def _remote_watches() -> list[WatchSpec]:

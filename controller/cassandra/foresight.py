@@ -12,18 +12,27 @@ from controller.cassandra import labels
 from controller.cassandra.observe import Renderings
 from controller.cassandra.plan import plan
 from controller.cassandra.render import superuser_secret
-from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
-from controller.cassandra.snapshot import DatacenterView, Leftover, Snapshot
+from controller.cassandra.resources import CASSANDRA_DATACENTERS, CONTACT_SLICES, K8SSANDRA_CLUSTERS
+from controller.cassandra.snapshot import Contacts, DatacenterView, Leftover, Snapshot
 from controller.cassandra.types import CassandraDatacenter, K8ssandraCluster
 from controller.fleet import former
 from controller.fleet.actions import FIELD_MANAGER, Action, Adopt, Apply, Create, Delete, Merge, Replace
 from controller.kube import merge_patch, objects, ownership
 from controller.kube.objects import Object
-from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, SECRETS, Resource
+from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, SECRETS, SERVICES, Resource
 from controller.replication.types import REPLICATED_SECRETS
 
 STEPS: Final = 200  # more than any roll-out takes
 UNKNOWN_SEED: Final = "192.0.2.1"  # stands for the address of a seed that is not there yet; RFC 5737
+_PODS: Final = objects.parse(
+    objects.encode(
+        {
+            "metadata": {"name": "foreseen"},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [UNKNOWN_SEED]}],
+        }
+    )
+)
 
 
 class Foreseen(NamedTuple):
@@ -81,6 +90,7 @@ def _after(snapshot: Snapshot, actions: list[Foreseen], renderings: Renderings) 
         views=views,
         superuser=_one(snapshot.superuser, actions, SECRETS),
         replicated=_one(snapshot.replicated, actions, REPLICATED_SECRETS),
+        contacts=_contacts(snapshot, [each.action for each in actions if not each.context]),
         datacenters=(*shown.values(), *(left for left in others if left.object.head.uid not in gone)),
     )
 
@@ -117,7 +127,17 @@ def _view(view: DatacenterView, actions: list[Action], rendered: Any) -> Datacen
         config_maps=_kept(view.config_maps, actions, CONFIG_MAPS, view.namespace),
         slices=_kept(view.slices, actions, ENDPOINT_SLICES, view.namespace, labels_of=view.name),
         seeds=view.seeds or ((UNKNOWN_SEED,) if live is not None else ()),
+        endpoints=view.endpoints or ((_PODS,) if live is not None and not view.stopped else ()),
         secrets_ready=True,
+    )
+
+
+def _contacts(snapshot: Snapshot, actions: list[Action]) -> Contacts:
+    before, namespace = snapshot.contacts, snapshot.cluster.namespace
+    return Contacts(
+        known=before.known,
+        services=_kept(before.services, actions, SERVICES, namespace),
+        slices=_kept(before.slices, actions, CONTACT_SLICES, namespace),
     )
 
 

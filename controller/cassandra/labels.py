@@ -35,7 +35,9 @@ APP_INSTANCE: Final = "app.kubernetes.io/instance"
 APP_VERSION: Final = "app.kubernetes.io/version"
 SERVICE_NAME: Final = "kubernetes.io/service-name"
 ENDPOINT_SLICE_MANAGED_BY: Final = "endpointslice.kubernetes.io/managed-by"
+MIRRORING: Final = "endpointslicemirroring-controller.k8s.io"  # value of it in what is copied from Endpoints
 OPERATOR_NAME: Final = "k8ssandra-operator"  # value of APP_NAME and ENDPOINT_SLICE_MANAGED_BY
+PART_OF: Final = "k8ssandra"  # value of APP_PART_OF
 
 # ── cass-operator's ─────────────────────────────────────────────────────────────────────────────────
 CASS_CLUSTER: Final = "cassandra.datastax.com/cluster"

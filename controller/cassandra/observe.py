@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from controller.cassandra import labels, names
+from controller.cassandra.contacts_seen import contacts_seen, endpoints_seen
 from controller.cassandra.memo import Memo
 from controller.cassandra.render import Rendered, RenderedDatacenter, render, superuser_secret_name
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
@@ -142,6 +143,7 @@ def observe(pool: Pool, found: Object, renderings: Renderings, absent: tuple[str
         unseen=tuple(context for context in named if not known(pool.get(context))),
         settling=any(member.settling for context in named if (member := pool.get(context)) is not None),
         notices=tuple(notice for context in named if (notice := pool.said(context))),
+        contacts=contacts_seen(local, cluster),
         absent=absent,
     )
 
@@ -227,6 +229,7 @@ def _view(
     ring = (namespace, names.label_value(cluster.cass_name), names.label_value(name))
     config_maps = _in(cache.by_index(CONFIG_MAPS, OWNER, (cluster.namespace, cluster.name)), namespace)
     per_node = template.per_node_config_map_ref
+    decoded = _decode(found)
     return DatacenterView(
         name=name,
         context=context,
@@ -235,10 +238,11 @@ def _view(
         away=reason,
         known=known(member),
         live=found,
-        decoded=_decode(found),
+        decoded=decoded,
         config_maps=config_maps,
         slices=tuple(obj for obj in cache.by_index(ENDPOINT_SLICES, RING, ring) if is_seed_slice(obj, cluster)),
         seeds=tuple(address for pod in cache.by_index(PODS, RING, ring) if (address := pod_address(pod))),
+        endpoints=endpoints_seen(cache, cluster, ring, name, decoded),
         secrets_ready=cluster.external_secrets
         or _secrets_ready(pool, member, cluster, namespace, sources, config_maps),
         per_node=given.config_map(cluster, context, namespace, per_node.name) if per_node is not None else None,

@@ -180,7 +180,7 @@ class K8ssandraClusterReconciler:
                     return [("", errors.Conflict(409, "Conflict", "a CassandraDatacenter is still there"))]
             for resource in (ENDPOINT_SLICES, CONFIG_MAPS):
                 for live in cluster.cache.by_index(resource, OWNER, owner):
-                    if live.head.deletion_timestamp is None and not _is_users(resource, live):
+                    if live.head.deletion_timestamp is None and not _is_others(resource, live):
                         await perform(
                             Delete(resource, live),
                             cluster.client,
@@ -287,6 +287,12 @@ def _removable(snapshot: Snapshot, obj: Object) -> bool:
     return is_seed_slice(obj, snapshot.cluster)
 
 
-def _is_users(resource: Resource, obj: Object) -> bool:
-    """Whether it is a user's own ConfigMap, labelled to be watched and not because it was made for a cluster."""
-    return resource == CONFIG_MAPS and (obj.head.labels or {}).get(labels.CLEANED_UP_BY) != labels.CLUSTER_CONTROLLER
+def _is_others(resource: Resource, obj: Object) -> bool:
+    """Whether it has our labels and was not made by us.
+
+    A user's own ConfigMap is labelled to be watched; the slices of cass-operator's Services have the Services' labels.
+    """
+    have = obj.head.labels or {}
+    if resource == ENDPOINT_SLICES:
+        return have.get(labels.ENDPOINT_SLICE_MANAGED_BY) != labels.OPERATOR_NAME
+    return resource == CONFIG_MAPS and have.get(labels.CLEANED_UP_BY) != labels.CLUSTER_CONTROLLER

@@ -6,8 +6,9 @@ from enum import Enum
 from typing import Final
 
 from controller.cassandra import labels, names
+from controller.cassandra.contact_points import is_of_all_pods, pods
 from controller.cassandra.observe import contexts, pod_address, read
-from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
+from controller.cassandra.resources import CASSANDRA_DATACENTERS, CONTACT_SLICES, K8SSANDRA_CLUSTERS
 from controller.cassandra.types import CassandraDatacenter, K8ssandraCluster
 from controller.cassandra.watches import owner_of, ring_of
 from controller.engine.store import Delta
@@ -16,10 +17,14 @@ from controller.fleet.cluster import Cluster
 from controller.fleet.pool import Pool
 from controller.kube.errors import Malformed
 from controller.kube.objects import Object
-from controller.kube.resources import PODS, Resource
+from controller.kube.resources import ENDPOINT_SLICES, PODS, SERVICES, Resource
 from controller.replication.types import REPLICATED_SECRETS
 
 KIND: Final = K8SSANDRA_CLUSTERS.kind
+SEEDS_TOGETHER: Final = (
+    0.25  # s; the seeds of a datacenter start side by side, and one write beside others does for all
+)
+CONTACTS_TOGETHER: Final = 0.5  # s; a pod that starts is seen in its slice twice: with an address, and then ready
 
 
 class _Known:
@@ -79,6 +84,16 @@ def _same_seed(delta: Delta) -> bool:
     return old == new
 
 
+def _is_all_pods(resource: Resource, delta: Delta) -> bool:
+    return resource == ENDPOINT_SLICES and is_of_all_pods(delta.object)
+
+
+def _same_pods(delta: Delta) -> bool:
+    """Whether a slice leads to the same pods as before, wherever else it changed."""
+    old, new = (pods([side]) if side is not None else None for side in (delta.old, delta.new))
+    return old == new
+
+
 def _acted_on(datacenter: CassandraDatacenter) -> tuple[object, ...]:
     """What its own context acts on; the specification is known by its generation."""
     metadata = datacenter.metadata
@@ -119,7 +134,10 @@ class Router:
                 elif resource == PODS:
                     if not _same_seed(delta):
                         self._seed_changed(owner, cluster, delta)
-                elif resource == REPLICATED_SECRETS:
+                elif _is_all_pods(resource, delta):
+                    if not _same_pods(delta):
+                        self._queue(owner, "", after=CONTACTS_TOGETHER)
+                elif resource in (REPLICATED_SECRETS, SERVICES, CONTACT_SLICES):
                     self._queue(owner, "")
                 elif cluster is self._pool.local:
                     self._everywhere(owner)  # it may be one cluster with that of a context
@@ -176,7 +194,7 @@ class Router:
             return
         others = self._known[owner].rings - {(cluster.context, *ring)}
         for context in sorted({other[0] for other in others}):
-            self._queue(owner, context)
+            self._queue(owner, context, after=SEEDS_TOGETHER)
 
     def _learn(self, owner: tuple[str, str], found: Object) -> None:
         try:
@@ -202,7 +220,7 @@ class Router:
         for side in (delta.old, delta.new):
             if side is None:
                 continue
-            if resource == PODS:
+            if resource == PODS or _is_all_pods(resource, delta):
                 ring = ring_of(side.head)
                 found |= self._by_ring.get((cluster.context, *ring), set()) if ring else set()
                 continue
@@ -224,6 +242,6 @@ class Router:
         """Have one K8ssandraCluster looked at in one context."""
         self._queue((namespace, name), context)
 
-    def _queue(self, owner: tuple[str, str], context: str) -> None:
+    def _queue(self, owner: tuple[str, str], context: str, *, after: float = 0.0) -> None:
         if (cluster := self._pool.get(context)) is not None:
-            cluster.queue.add(Item(KIND, *owner, context))
+            cluster.queue.add_after(Item(KIND, *owner, context), after)

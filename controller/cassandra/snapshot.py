@@ -22,8 +22,9 @@ class DatacenterView(msgspec.Struct, frozen=True, kw_only=True):
 
     ``rendered`` is None when its specification is wrong: then it is only looked at. ``away`` is None when all is well;
     what the caches held before is in the other fields all the same. ``known``: the caches of that cluster have been
-    filled once. ``seeds``: IP addresses of its seed pods. ``secrets_ready``: every Secret that its pods need is in its
-    namespace. ``per_node``: the user's ConfigMap with the configuration of single nodes.
+    filled once. ``seeds``: IP addresses of its seed pods. ``endpoints``: the slices with all its pods.
+    ``secrets_ready``: every Secret that its pods need is in its namespace. ``per_node``: the user's ConfigMap with the
+    configuration of single nodes.
     """
 
     name: str
@@ -37,6 +38,7 @@ class DatacenterView(msgspec.Struct, frozen=True, kw_only=True):
     config_maps: tuple[Object, ...] = ()
     slices: tuple[Object, ...] = ()
     seeds: tuple[str, ...] = ()
+    endpoints: tuple[Object, ...] = ()
     secrets_ready: bool = False
     per_node: Object | None = None
 
@@ -68,6 +70,18 @@ class Leftover(msgspec.Struct, frozen=True):
     object: Object
 
 
+class Contacts(msgspec.Struct, frozen=True):
+    """What of a cluster's contact points is in the control plane.
+
+    ``known``: everything there was seen. ``mirrored``: slices that Kubernetes makes of Endpoints of such a name.
+    """
+
+    known: bool = False
+    services: tuple[Object, ...] = ()
+    slices: tuple[Object, ...] = ()
+    mirrored: tuple[Object, ...] = ()
+
+
 class Snapshot(msgspec.Struct, frozen=True):
     """One look at everything that belongs to a K8ssandraCluster. Datacenters come in the order of roll-out."""
 
@@ -83,6 +97,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     unseen: tuple[str, ...] = ()  # contexts whose caches were never filled
     settling: bool = False  # the controller has just started: not every cluster of this one was heard of yet
     notices: tuple[str, ...] = ()  # what is to be known of its contexts although they work
+    contacts: Contacts = Contacts()
     absent: tuple[str, ...] = ()  # contexts where live reads found nothing of ours left (asked when deleting)
 
     @property

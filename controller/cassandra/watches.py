@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from controller.cassandra import labels
-from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
+from controller.cassandra.resources import CASSANDRA_DATACENTERS, CONTACT_SLICES, K8SSANDRA_CLUSTERS
 from controller.fleet.cache import WatchSpec
 from controller.kube.objects import Head, Object
-from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, PODS
+from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, PODS, SERVICES
 
 OWNER: Final = "owner"  # index by (namespace, name) of the K8ssandraCluster
 RING: Final = "ring"  # index of seed pods and slices by (namespace, cluster label, datacenter label)
@@ -75,3 +75,13 @@ REMOTE_WATCHES: Final = (
     ),
 )
 LOCAL_WATCHES: Final = (WatchSpec(K8SSANDRA_CLUSTERS),)
+# In the control plane only; without the right to watch them there are no contact points, and all else works.
+CONTACT_WATCHES: Final = tuple(
+    WatchSpec(
+        resource,
+        label_selector=labels.CLUSTER_NAME,
+        selects=_has(labels.CLUSTER_NAME),
+        indexers={OWNER: _by_owner},
+    )
+    for resource in (SERVICES, CONTACT_SLICES)
+)

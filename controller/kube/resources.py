@@ -9,13 +9,17 @@ import msgspec
 
 
 class Resource(msgspec.Struct, frozen=True):
-    """One kind as the API serves it. ``group`` is "" for the core group."""
+    """One kind as the API serves it. ``group`` is "" for the core group.
+
+    ``view`` tells two watches of one kind in one cluster apart, which select by different labels.
+    """
 
     group: str
     version: str
     kind: str
     plural: str
     namespaced: bool = True
+    view: str = ""
 
     @property
     def api_version(self) -> str:
@@ -63,6 +67,7 @@ SERVICE_ACCOUNTS: Final = Resource("", "v1", "ServiceAccount", "serviceaccounts"
 NAMESPACES: Final = Resource("", "v1", "Namespace", "namespaces", namespaced=False)
 EVENTS: Final = Resource("", "v1", "Event", "events")
 ENDPOINT_SLICES: Final = Resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
+ENDPOINTS: Final = Resource("", "v1", "Endpoints", "endpoints")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "Lease", "leases")
 CRDS: Final = Resource(
     "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False

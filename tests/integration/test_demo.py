@@ -162,7 +162,7 @@ async def _seed_ips(one: Rig, context: str) -> list[str]:
 async def _slice_ips(one: Rig, context: str) -> list[str]:
     try:
         slices = await one.client(context).list_all(
-            ENDPOINT_SLICES, one.namespace, label_selector=f"{labels.CLUSTER_NAME}=demo"
+            ENDPOINT_SLICES, one.namespace, label_selector=f"{labels.ENDPOINT_SLICE_MANAGED_BY}={labels.OPERATOR_NAME}"
         )
     except errors.NotFound:
         return []

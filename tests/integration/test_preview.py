@@ -8,14 +8,14 @@ from typing import Any
 from controller.cassandra.forecast import Forecast
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.kube.objects import Object
-from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, SECRETS
+from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, SECRETS, SERVICES
 from controller.preview import desired, preview
 from controller.replication.types import REPLICATED_SECRETS
 from tests.integration.rig import CONTEXTS, Rig, quiet
 
 WITHIN = 20.0  # s
 REMOTE = (SECRETS, CONFIG_MAPS, ENDPOINT_SLICES, CASSANDRA_DATACENTERS)
-MADE = {"": (SECRETS, REPLICATED_SECRETS), **dict.fromkeys(CONTEXTS, REMOTE)}
+MADE = {"": (SECRETS, REPLICATED_SECRETS, SERVICES, ENDPOINT_SLICES), **dict.fromkeys(CONTEXTS, REMOTE)}
 
 
 async def foresee(one: Rig, edit: dict[str, Any] | None = None) -> Forecast:

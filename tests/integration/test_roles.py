@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from controller.cassandra import labels
+from controller.cassandra.contact_points import SUFFIX, is_of_all_pods
 from controller.cassandra.resources import K8SSANDRA_CLUSTERS
 from controller.fleet.identity import ANNOTATION
 from controller.fleet.types import CLIENT_CONFIGS
-from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, SECRETS, Resource
+from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, ENDPOINTS, SECRETS, SERVICES, Resource
 from controller.replication.types import REPLICATED_SECRETS
 from tests import manifests
 from tests.integration.rig import CONTEXTS, Rig, Seen, eventually
@@ -55,6 +56,9 @@ async def test_every_right_to_change_something_is_used(one: Rig) -> None:
     await spoil(one, SECRETS, {"metadata": {"labels": {labels.REPLICATED_BY: None}}}, "demo-superuser")
     await spoil(one, CONFIG_MAPS, {"data": None}, await ours(one, CONFIG_MAPS), FIRST)
     await spoil(one, ENDPOINT_SLICES, {"endpoints": []}, await ours(one, ENDPOINT_SLICES), FIRST)
+    await spoil(one, SERVICES, {"metadata": {"labels": {labels.DATACENTER: None}}}, f"demo-dc1{SUFFIX}")
+    await spoil(one, ENDPOINT_SLICES, {"endpoints": []}, f"demo-dc1{SUFFIX}-ipv4")
+    await remove_what_leads_nowhere(one)
     await replicate_for_a_while(one)
     await unpin(one)
     await delete(one, K8SSANDRA_CLUSTERS, "demo")
@@ -63,6 +67,35 @@ async def test_every_right_to_change_something_is_used(one: Rig) -> None:
     datacenters = rights(manifests.data_plane(here), "k8ssandra-controller-datacenters")
     assert control - used(seen for seen in one.seen if not seen.context) <= NOT_USED_IN_THE_CONTROL_PLANE
     assert datacenters - used(seen for seen in one.seen if seen.context) <= NOT_USED_IN_A_DATA_PLANE
+
+
+async def remove_what_leads_nowhere(one: Rig) -> None:
+    """Have contact points of a datacenter that is gone removed, and Endpoints of an old release."""
+    name = f"demo-gone{SUFFIX}"
+    marks = labels.owner("demo", one.namespace)
+    legacy = await one.client().create(
+        ENDPOINTS,
+        one.namespace,
+        {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": name, "labels": marks}, "subsets": []},
+    )
+    owner = {"apiVersion": "v1", "kind": "Endpoints", "name": name, "uid": legacy.head.uid}
+    mirrored = {labels.SERVICE_NAME: name, labels.ENDPOINT_SLICE_MANAGED_BY: labels.MIRRORING}
+    await one.apply(
+        {
+            "apiVersion": ENDPOINT_SLICES.api_version,
+            "kind": ENDPOINT_SLICES.kind,
+            "metadata": {"name": name, "labels": {**marks, **mirrored}, "ownerReferences": [owner]},
+            "addressType": "IPv4",
+            "endpoints": [],
+        }
+    )
+    metadata = {"name": name, "labels": {**marks, labels.DATACENTER: "gone"}}
+    await one.apply({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"clusterIP": "None"}})
+
+    async def gone() -> bool:
+        return not await one.get(SERVICES, name) and not await one.get(ENDPOINTS, name)
+
+    await eventually(gone, "what leads nowhere is gone")
 
 
 async def spoil(one: Rig, resource: Resource, patch: dict[str, Any], name: str, context: str = "") -> None:
@@ -82,8 +115,8 @@ async def content(one: Rig, resource: Resource, name: str, context: str) -> list
 
 
 async def ours(one: Rig, resource: Resource) -> str:
-    (found, *_) = await one.client(FIRST).list_all(resource, one.namespace, label_selector=labels.CLUSTER_NAME)
-    return found.head.name
+    found = await one.client(FIRST).list_all(resource, one.namespace, label_selector=labels.CLUSTER_NAME)
+    return next(each.head.name for each in found if not is_of_all_pods(each))
 
 
 async def unpin(one: Rig) -> None:

@@ -19,7 +19,7 @@ from controller.cassandra.facts import Find, gather
 from controller.cassandra.render import Facts, render
 from controller.cassandra.system_replication import initial_system_replication
 from controller.cassandra.types import K8ssandraCluster
-from controller.cassandra.watches import LOCAL_WATCHES, REMOTE_WATCHES
+from controller.cassandra.watches import CONTACT_WATCHES, LOCAL_WATCHES, REMOTE_WATCHES
 from controller.cli.register import NAMESPACE, SERVICE_ACCOUNT
 from controller.cli.run import run
 from controller.fleet.types import CLIENT_CONFIGS
@@ -273,6 +273,8 @@ CONTROL_PLANE: Final[dict[str, set[str]]] = {
     "replicatedsecrets.replication.k8ssandra.io": READ | {"create", "patch", "delete"},  # delete: as above
     "replicatedsecrets/status.replication.k8ssandra.io": {"patch"},
     "secrets": {"patch"},  # labels of a superuser Secret that the user made
+    "services": READ | {"create", "patch", "delete"},  # contact points
+    "endpoints": {"get", "delete"},  # what old releases of the reference operator left in their place
     "events": {"create", "patch"},
 }
 
@@ -292,7 +294,7 @@ def test_the_control_planes_role_is_exactly_what_is_called_there() -> None:
 @pytest.mark.parametrize(
     ("install", "watched"),
     [
-        (manifests.control_plane, [*LOCAL_WATCHES, *REMOTE_WATCHES, *replication.LOCAL_WATCHES]),
+        (manifests.control_plane, [*LOCAL_WATCHES, *REMOTE_WATCHES, *CONTACT_WATCHES, *replication.LOCAL_WATCHES]),
         (manifests.data_plane, [*REMOTE_WATCHES, *replication.REMOTE_WATCHES]),
     ],
 )

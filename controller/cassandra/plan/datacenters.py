@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -12,23 +11,21 @@ from controller.cassandra import labels
 from controller.cassandra.changes import adjust
 from controller.cassandra.compare import diff_fields
 from controller.cassandra.memo import Memo
+from controller.cassandra.plan.keeping import compared, keep, whole
 from controller.cassandra.plan.model import Problem, Wait
-from controller.cassandra.render import RenderedDatacenter, seed_slices
+from controller.cassandra.plan.seeds import addresses_of_others, keep_seeds, renew_seeds
+from controller.cassandra.render import RenderedDatacenter
 from controller.cassandra.resources import CASSANDRA_DATACENTERS
-from controller.cassandra.seeds import usable_addresses, with_addresses
+from controller.cassandra.seeds import usable_addresses
 from controller.cassandra.snapshot import DatacenterView, Snapshot
 from controller.cassandra.takeover import keep_init_container, left_over, unadopted
 from controller.fleet.actions import Action, Adopt, Apply, Create, Delete, Merge
 from controller.kube.objects import Object
-from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, Resource
+from controller.kube.resources import CONFIG_MAPS
 
 # One K8ssandraCluster is planned in every context of its, and nearly always nothing has changed for most of it.
 # Live objects are known by their bytes, wanted ones by their stamp.
-_DECODED: Final = Memo[bytes, dict[str, Any]](256)
-_COMPARED: Final = Memo[tuple[str, bytes], list[str]](4096)
 _UNADOPTED: Final = Memo[tuple[str, bytes], bool](4096)
-_SLICES: Final = Memo[tuple[Any, ...], list[dict[str, Any]]](1024)
-_RENEWED: Final = Memo[tuple[bytes, tuple[str, ...]], dict[str, Any] | None](256)
 
 
 class Step(msgspec.Struct):
@@ -59,33 +56,18 @@ def plan_datacenter(
         return step
     step.problems += moves
     if view.rendered is None and view.live is not None:
-        step.actions += _renew_seeds(snapshot, view)
+        step.actions += renew_seeds(snapshot, view)
     if view.rendered is None or not prepared or (moves and view.live is None):
         return step
     step.actions += _watch_per_node(snapshot, view)
     for wanted in view.rendered.config_maps:
-        step.actions += _keep(CONFIG_MAPS, wanted, view.config_maps)
+        step.actions += keep(CONFIG_MAPS, wanted, view.config_maps)
     if view.live is None:
         _plan_creation(snapshot, view, view.rendered, behind, step)
     else:
         _plan_seeds(snapshot, view, view.rendered, step)
         _plan_update(snapshot, view, view.rendered, view.live, behind, update, step)
     return step
-
-
-def addresses_of_others(snapshot: Snapshot, view: DatacenterView) -> list[str]:
-    """Seed addresses of all other datacenters, in the order of the specification, then the additional seeds.
-
-    While the pods of a datacenter were never seen (its cluster is away since the controller started), the addresses
-    that are in the live slices stay: not to know a seed is no reason to drop it.
-    """
-    others = [other for other in snapshot.views if other.name != view.name]
-    found: list[str] = [address for other in others for address in other.seeds]
-    if not all(other.known for other in others):
-        found += [address for slice_ in view.slices for address in _addresses(slice_)]
-    template = snapshot.cluster.spec.cassandra
-    found += template.additional_seeds if template is not None else []
-    return list(dict.fromkeys(found))
 
 
 def _watch_per_node(snapshot: Snapshot, view: DatacenterView) -> list[Action]:
@@ -115,7 +97,7 @@ def _plan_creation(
         message = f"{view.name} waits for a seed node of {', '.join(ring)}"
         step.waits.append(Wait("WaitingForSeeds", message, view.name))
         return
-    _plan_seeds(snapshot, view, rendered, step)
+    step.actions += keep_seeds(snapshot, view, rendered)
     step.actions.append(Create(CASSANDRA_DATACENTERS, rendered.object))
 
 
@@ -130,33 +112,6 @@ def _ring_elsewhere(snapshot: Snapshot, view: DatacenterView) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _plan_seeds(snapshot: Snapshot, view: DatacenterView, rendered: RenderedDatacenter, step: Step) -> None:
-    """The slices with the other datacenters' seeds: before the datacenter is made, and right ever after."""
-    status_name = view.decoded.status.datacenter_name if view.decoded is not None else ""
-    addresses = addresses_of_others(snapshot, view)
-    cluster = snapshot.cluster
-    stamp = rendered.object["metadata"]["annotations"][labels.RESOURCE_HASH]
-    wanted = _SLICES.get(
-        (cluster.metadata.uid, cluster.name, cluster.cass_name, stamp, status_name, tuple(addresses)),
-        lambda: seed_slices(cluster, rendered, addresses, status_name=status_name),
-    )
-    names = {slice_["metadata"]["name"] for slice_ in wanted}
-    for slice_ in wanted:
-        step.actions += _keep(ENDPOINT_SLICES, slice_, view.slices)
-    step.actions += [Delete(ENDPOINT_SLICES, live) for live in view.slices if live.head.name not in names]
-
-
-def _renew_seeds(snapshot: Snapshot, view: DatacenterView) -> list[Action]:
-    """The seeds of a datacenter whose specification is wrong: its slices stay what they are, with other addresses."""
-    addresses = tuple(addresses_of_others(snapshot, view))
-    actions: list[Action] = []
-    for live in view.slices:
-        wanted = _RENEWED.get((live.raw, addresses), partial(with_addresses, _whole(live), addresses))
-        if wanted is not None:
-            actions.append(Apply(ENDPOINT_SLICES, wanted, live))
-    return actions
-
-
 def _plan_update(
     snapshot: Snapshot,
     view: DatacenterView,
@@ -166,7 +121,7 @@ def _plan_update(
     update: bool,
     step: Step,
 ) -> None:
-    actual = _whole(live)
+    actual = whole(live)
     if live.head.deletion_timestamp is not None:
         _plan_farewell(view, live, actual, step)
         return
@@ -175,7 +130,7 @@ def _plan_update(
     step.problems += [Problem("ImmutableField", str(problem), view.name) for problem in adjusted.problems]
     stamp = (actual["metadata"].get("annotations") or {}).get(labels.RESOURCE_HASH, "")
     wanted_stamp = desired["metadata"]["annotations"][labels.RESOURCE_HASH]
-    fields = _COMPARED.get((wanted_stamp, live.raw), lambda: _differences(desired, actual, same=stamp == wanted_stamp))
+    fields = compared(wanted_stamp, live, lambda: _differences(desired, actual, same=stamp == wanted_stamp))
     outdated = stamp.startswith("v1:") and stamp != wanted_stamp
     if fields and update and not behind and not step.problems:
         removes = _shrinks(desired, actual)
@@ -238,33 +193,6 @@ def _missing_metadata(desired: dict[str, Any], actual: dict[str, Any], *, stamp:
     if absent := [name for name in desired.get("finalizers", []) if name not in finalizers]:
         patch["finalizers"] = [*finalizers, *absent]
     return patch
-
-
-def _keep(resource: Resource, wanted: dict[str, Any], live: Iterable[Object]) -> list[Action]:
-    """What makes an object of ours be as wanted: nothing, when it is."""
-    metadata = wanted["metadata"]
-    found = next((obj for obj in live if obj.head.name == metadata["name"]), None)
-    if found is None:
-        return [Create(resource, wanted)]
-    wanted_stamp = metadata["annotations"][labels.RESOURCE_HASH]
-
-    def compare() -> list[str]:
-        actual = _whole(found)
-        stamp = (actual["metadata"].get("annotations") or {}).get(labels.RESOURCE_HASH)
-        return diff_fields(wanted, actual) if stamp == wanted_stamp else [labels.RESOURCE_HASH]
-
-    return [Apply(resource, wanted, found)] if _COMPARED.get((wanted_stamp, found.raw), compare) else []
-
-
-def _whole(live: Object) -> dict[str, Any]:
-    """A live object decoded; not to be changed."""
-    return _DECODED.get(live.raw, lambda: live.decode(dict))
-
-
-def _addresses(slice_: Object) -> list[str]:
-    return [
-        address for endpoint in _whole(slice_).get("endpoints") or [] for address in endpoint.get("addresses") or []
-    ]
 
 
 def _progress(view: DatacenterView, rendered: RenderedDatacenter) -> str:

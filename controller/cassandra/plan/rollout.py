@@ -5,6 +5,7 @@ from __future__ import annotations
 from controller.cassandra import labels
 from controller.cassandra.changes import Place, forbidden_moves
 from controller.cassandra.plan import control, deletion
+from controller.cassandra.plan.contacts import contacts
 from controller.cassandra.plan.datacenters import Step, plan_datacenter
 from controller.cassandra.plan.model import Chain, Plan, Problem, Wait, pruned
 from controller.cassandra.plan.status import compose
@@ -51,6 +52,7 @@ def plan(snapshot: Snapshot, reported: tuple[Problem, ...] = ()) -> Plan:
         problems += step.problems
         if not step.settled and not behind:
             behind = view.name
+    own += contacts(snapshot)
     complete = not behind and bool(snapshot.views) and not superuser and not preparation
     if complete and update and snapshot.cluster.metadata.annotations.get(labels.AUTOUPDATE_SPEC) == "once":
         patch = {"metadata": {"annotations": {labels.AUTOUPDATE_SPEC: None}}}

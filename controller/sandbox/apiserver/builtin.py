@@ -12,7 +12,7 @@ from controller.sandbox.apiserver.builtin_types import TYPES
 from controller.sandbox.apiserver.schema import DEDUCED, OBJECT_META, Schema, struct_node
 
 _KINDS: Final = {
-    ("", "v1"): "Namespace Secret ConfigMap Pod Service ServiceAccount Event",
+    ("", "v1"): "Namespace Secret ConfigMap Pod Service ServiceAccount Endpoints Event",
     ("discovery.k8s.io", "v1"): "EndpointSlice",
     ("coordination.k8s.io", "v1"): "Lease",
     ("apiextensions.k8s.io", "v1"): "CustomResourceDefinition",

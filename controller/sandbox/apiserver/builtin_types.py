@@ -80,10 +80,14 @@ DownwardAPIVolumeSource defaultMode:*int=420 items:[DownwardAPIVolumeFile]
 EmptyDirVolumeSource medium sizeLimit:*quantity
 Endpoint addresses!:[str|set] conditions:+EndpointConditions deprecatedTopology:{str} hints:EndpointHints
   hostname:*str nodeName:*str targetRef:ObjectReference zone:*str
+EndpointAddress@ hostname ip! nodeName:*str targetRef:ObjectReference
 EndpointConditions ready:*bool serving:*bool terminating:*bool
 EndpointHints forNodes:[ForNode] forZones:[ForZone]
 EndpointPort@ appProtocol:*str name:*str="" port:*int protocol:*str="TCP"
+EndpointSubset addresses:[EndpointAddress] notReadyAddresses:[EndpointAddress] ports:[EndpointsPort]
 EndpointSlice addressType! endpoints:+[Endpoint] ports:+[EndpointPort]
+Endpoints subsets:[EndpointSubset]
+EndpointsPort@ appProtocol:*str name port!:int protocol="TCP"
 EnvFromSource configMapRef:ConfigMapEnvSource prefix secretRef:SecretEnvSource
 EnvVar name! value valueFrom:EnvVarSource
 EnvVarSource configMapKeyRef:ConfigMapKeySelector fieldRef:ObjectFieldSelector fileKeyRef:FileKeySelector

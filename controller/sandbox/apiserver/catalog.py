@@ -8,6 +8,7 @@ from controller.kube.resources import (
     CONFIG_MAPS,
     CRDS,
     ENDPOINT_SLICES,
+    ENDPOINTS,
     EVENTS,
     LEASES,
     NAMESPACES,
@@ -70,6 +71,7 @@ def builtin_registry() -> Registry:
             _kind(SERVICES, workloads.Services(), "svc", categories=everything, has_status=True),
             _kind(SERVICE_ACCOUNTS, strategies.ServiceAccounts(), "sa"),
             _kind(EVENTS, strategies.Events(), "ev"),
+            _kind(ENDPOINTS, strategies.ConfigMaps(), "ep"),
             _kind(ENDPOINT_SLICES, workloads.EndpointSlices()),
             _kind(LEASES, strategies.Leases()),
             _kind(

@@ -13,6 +13,7 @@ MANAGER: Final = "cass-operator"
 RACK: Final = "cassandra.datastax.com/rack"
 NODE_STATE: Final = "cassandra.datastax.com/node-state"
 SEEDS: Final = 3  # of a datacenter, over its racks
+PODS_IN_SLICE: Final = 100  # as the endpoint slice controller has it by default
 PORTS: Final = (("native", 9042), ("mgmt-api", 8080), ("prometheus", 9103), ("metrics", 9000))
 
 
@@ -151,23 +152,34 @@ def pod_status(address: str, *, ready: bool) -> dict[str, Any]:
     }
 
 
-def all_pods_slice(datacenter: CassandraDatacenter, addresses: Sequence[str]) -> dict[str, Any]:
-    """The endpoints of the all-pods service, which the endpoint slice controller would make."""
-    service = services(datacenter)[2]["metadata"]["name"]
-    return {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "name": f"{service}-sim",
-            "namespace": datacenter.metadata.namespace,
-            "labels": {
-                **own_labels(datacenter),
-                labels.SERVICE_NAME: service,
-                labels.ENDPOINT_SLICE_MANAGED_BY: "endpointslice-controller.k8s.io",
+def all_pods_slices(datacenter: CassandraDatacenter, addresses: Sequence[str]) -> list[dict[str, Any]]:
+    """The endpoints of the all-pods service, as the endpoint slice controller makes them: one slice for each hundred.
+
+    Its Service's labels go along. Without pods there is one slice without endpoints.
+    """
+    service = services(datacenter)[2]["metadata"]
+    chunks = [addresses[start : start + PODS_IN_SLICE] for start in range(0, len(addresses), PODS_IN_SLICE)] or [[]]
+    return [
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "name": f"{service['name']}-sim{number or ''}",
+                "namespace": datacenter.metadata.namespace,
+                "labels": {
+                    **service["labels"],
+                    labels.SERVICE_NAME: service["name"],
+                    labels.ENDPOINT_SLICE_MANAGED_BY: "endpointslice-controller.k8s.io",
+                    "service.kubernetes.io/headless": "",
+                },
+                "ownerReferences": owner(datacenter),
             },
-            "ownerReferences": owner(datacenter),
-        },
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": [address], "conditions": {"ready": True}} for address in addresses],
-        "ports": [{"name": port, "port": number, "protocol": "TCP"} for port, number in PORTS],
-    }
+            "addressType": "IPv4",
+            "endpoints": [
+                {"addresses": [address], "conditions": {"ready": True, "serving": True, "terminating": False}}
+                for address in chunk
+            ],
+            "ports": [{"name": port, "port": number, "protocol": "TCP"} for port, number in PORTS],
+        }
+        for number, chunk in enumerate(chunks)
+    ]

@@ -116,28 +116,34 @@ class CassOperator:
             *(self._make_pod(datacenter, name, rack, seed) for name, rack, seed in wanted if name not in made)
         )
         made.update(name for name, _, _ in wanted)
-        if wanted:
-            await self._endpoints(datacenter, [self._addresses[namespace, name] for name, _, _ in wanted])
+        await self._endpoints(datacenter, [self._addresses[namespace, name] for name, _, _ in wanted])
 
     async def _endpoints(self, datacenter: CassandraDatacenter, addresses: list[str]) -> None:
         """What the endpoint slice controller does when pods come and go."""
-        namespace, uid = datacenter.metadata.namespace, datacenter.metadata.uid
-        if self._served.get(uid) == addresses:
+        uid = datacenter.metadata.uid
+        served = self._served.get(uid, [])
+        if served == addresses:
             return
-        wanted = objects.all_pods_slice(datacenter, addresses)
+        wanted = objects.all_pods_slices(datacenter, addresses)
+        for slice_ in wanted:
+            await self._put_slice(slice_)
+        for slice_ in objects.all_pods_slices(datacenter, served)[len(wanted) :]:
+            await self._put_slice({**slice_, "endpoints": []})
+        self._served[uid] = addresses
+
+    async def _put_slice(self, wanted: dict[str, Any]) -> None:
+        metadata = wanted["metadata"]
         try:
-            await self._client.create(ENDPOINT_SLICES, namespace, wanted, field_manager=objects.MANAGER)
+            await self._client.create(ENDPOINT_SLICES, metadata["namespace"], wanted, field_manager=objects.MANAGER)
         except errors.AlreadyExists:
-            change = {"endpoints": wanted["endpoints"]}
             await self._client.patch(
                 ENDPOINT_SLICES,
-                namespace,
-                wanted["metadata"]["name"],
-                change,
+                metadata["namespace"],
+                metadata["name"],
+                {"endpoints": wanted["endpoints"]},
                 kind="merge",
                 field_manager=objects.MANAGER,
             )
-        self._served[uid] = addresses
 
     async def _make_pod(self, datacenter: CassandraDatacenter, name: str, rack: str, seed: bool) -> None:
         namespace = datacenter.metadata.namespace

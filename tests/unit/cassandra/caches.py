@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from controller.cassandra import watches
-from controller.cassandra.observe import NEEDED
 from controller.engine.chance import Chance
 from controller.fleet.cluster import Cluster
 from controller.fleet.pool import Pool
@@ -40,13 +39,15 @@ class Fleet:
 
     def __init__(self, *contexts: str, namespaces: tuple[str, ...] = ()) -> None:
         self._namespaces = namespaces
-        local = self._cluster("", [*watches.LOCAL_WATCHES, *replication.LOCAL_WATCHES, *watches.REMOTE_WATCHES])
+        local = self._cluster(
+            "", [*watches.LOCAL_WATCHES, *replication.LOCAL_WATCHES, *watches.REMOTE_WATCHES, *watches.CONTACT_WATCHES]
+        )
         self.pool = Pool(local, self._remote, _no_client, Chance(Random(0)), ())
         self.pool.build([_config(context) for context in contexts])
         for cluster in self.pool:
             cluster.update(UP)
             cluster.queue.resume()
-            for resource in NEEDED:
+            for resource in cluster.cache.stores:
                 self.put(cluster.context, resource, [])
 
     def put(self, context: str, resource: Resource, objects: Iterable[Object], version: int = 9) -> None:

@@ -28,8 +28,10 @@ CREATED = {
     **{(f"kind-{name}", "secrets/demo-superuser"): 1 for name in ("dc1", "dc2")},
     **{(f"kind-{name}", f"endpointslices/demo-demo-{name}-additional-seed-service-ipv4"): 1 for name in ("dc1", "dc2")},
     **{(f"kind-{name}", f"cassandradatacenters/{name}"): 1 for name in ("dc1", "dc2")},
+    **{("", f"services/demo-{name}-contact-points-service"): 1 for name in ("dc1", "dc2")},
+    **{("", f"endpointslices/demo-{name}-contact-points-service-ipv4"): 1 for name in ("dc1", "dc2")},
 }
-WRITES = 21  # of the demo of two datacenters
+WRITES = 25  # of the demo of two datacenters
 
 
 # ── what it costs ───────────────────────────────────────────────────────────────────────────────────

@@ -40,14 +40,15 @@ class Routed:
         self.router.route(self.fleet.cluster(context), resource, [Delta(old, new)])
 
     def drain(self) -> list[str]:
-        """The contexts with an item of ns/demo, and of nobody else."""
+        """The contexts with an item of ns/demo, now or soon, and of nobody else."""
         found = []
         for cluster in self.fleet.pool:
-            items = list(vars(cluster.queue)["_dirty"])
+            items = list({**dict.fromkeys(vars(cluster.queue)["_dirty"]), **vars(cluster.queue)["_due"]})
             assert [(item.namespace, item.name) for item in items] in ([], [("ns", "demo")])
             found += [item.context for item in items]
             vars(cluster.queue)["_dirty"].clear()
             vars(cluster.queue)["_ready"].clear()
+            vars(cluster.queue)["_due"].clear()
         return found
 
 
