@@ -73,7 +73,6 @@ CRDS: Final = Resource(
     "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
 )
 DEPLOYMENTS: Final = Resource("apps", "v1", "Deployment", "deployments")
-ENDPOINTS: Final = Resource("", "v1", "Endpoints", "endpoints")
 VALIDATING_WEBHOOKS: Final = Resource(
     "admissionregistration.k8s.io",
     "v1",

@@ -19,7 +19,7 @@ from controller.cassandra.resources import CASSANDRA_DATACENTERS
 from controller.cassandra.seeds import usable_addresses
 from controller.cassandra.snapshot import DatacenterView, Snapshot
 from controller.cassandra.takeover import keep_init_container, left_over, unadopted
-from controller.fleet.actions import Action, Adopt, Apply, Create, Delete, Merge
+from controller.fleet.actions import Action, Adopt, Apply, Create, Merge
 from controller.kube.objects import Object
 from controller.kube.resources import CONFIG_MAPS
 
@@ -65,7 +65,7 @@ def plan_datacenter(
     if view.live is None:
         _plan_creation(snapshot, view, view.rendered, behind, step)
     else:
-        _plan_seeds(snapshot, view, view.rendered, step)
+        step.actions += keep_seeds(snapshot, view, view.rendered)
         _plan_update(snapshot, view, view.rendered, view.live, behind, update, step)
     return step
 

@@ -63,6 +63,4 @@ def addresses_of_others(snapshot: Snapshot, view: DatacenterView) -> list[str]:
 
 
 def _addresses(slice_: Object) -> list[str]:
-    return [
-        address for endpoint in whole(slice_).get("endpoints") or [] for address in endpoint.get("addresses") or []
-    ]
+    return [address for endpoint in whole(slice_).get("endpoints") or [] for address in endpoint.get("addresses") or []]
