@@ -36,8 +36,12 @@ def definitions() -> dict[str, dict[str, Any]]:
             columns=(
                 Column("Ready", _condition("Ready", "status"), description="Whether all datacenters are ready"),
                 Column("Progressing", _condition("Progressing", "status"), description="Whether work is under way"),
+                Column("Reason", _condition("Ready", "reason"), description="Why they are, or are not"),
                 Column("Error", ".status.error", description="What went wrong in the last pass"),
                 AGE,
+                Column("Type", ".spec.cassandra.serverType", description="cassandra, dse or hcd", priority=1),
+                Column("Version", ".spec.cassandra.serverVersion", description="Of the cluster", priority=1),
+                Column("Message", _condition("Ready", "message"), description="What to do about it", priority=1),
             ),
         ),
         definition(REPLICATED_SECRETS, ReplicatedSecret, columns=(AGE,)),

@@ -93,7 +93,7 @@ EVERYTHING = {
     "extraVolumes": {"volumes": [{"name": "v", "emptyDir": {}}], "pvcs": [{"name": "p", "mountPath": "/p"}]},
     "telemetry": {"cassandra": {"relabels": [{"regex": "a", "sourceLabels": ["b"]}], "endpoint": {"port": "1"}}},
     "metadata": {"services": {"allPodsService": {"labels": {"a": "b"}}}, "pods": {"annotations": {"c": "d"}}},
-    "cdc": {"enabled": True, "pulsarServiceUrl": "u"},
+    "cdc": {"pulsarServiceUrl": "u", "cdcPollIntervalM": 1},
 }
 
 
@@ -165,6 +165,18 @@ async def test_defaults_are_filled_in(client: Client) -> None:
         ({"serverType": "scylla"}, "spec.cassandra.serverType"),
         ({"mgmtAPIHeap": "64 MB"}, "spec.cassandra.mgmtAPIHeap"),
         ({"racks": [{"name": "r"}]}, "spec.cassandra.racks[0].name"),
+        ({"racks": [{"zone": "a"}]}, "spec.cassandra.racks[0].name"),
+        ({"cdc": {"topicPrefix": "a"}}, "spec.cassandra.cdc.pulsarServiceUrl"),
+        ({"cdc": {"pulsarServiceUrl": ""}}, "spec.cassandra.cdc.pulsarServiceUrl"),
+        ({"extraVolumes": {"pvcs": [{"name": "a"}]}}, "spec.cassandra.extraVolumes.pvcs[0].mountPath"),
+        ({"storageConfig": {"additionalVolumes": [{"mountPath": "/"}]}}, "storageConfig.additionalVolumes[0].name"),
+        ({"storageConfig": {"additionalVolumes": [{"mountPath": "/", "name": "_"}]}}, "additionalVolumes[0].name"),
+        ({"managementApiAuth": {"manual": {}}}, "spec.cassandra.managementApiAuth.manual.clientSecretName"),
+        ({"clientEncryptionStores": {}}, "spec.cassandra.clientEncryptionStores.keystoreSecretRef"),
+        ({"rebuild": {"maxConcurrentRebuilds": -1}}, "spec.cassandra.rebuild.maxConcurrentRebuilds"),
+        ({"config": {"jvmOptions": {"gc_g1_rset_updating_pause_time_percent": 101}}}, "updating_pause_time_percent"),
+        ({"telemetry": {"cassandra": {"relabels": [{"action": "x"}]}}}, "telemetry.cassandra.relabels[0].action"),
+        ({"spec": {"secretsProvider": "vault"}}, "spec.secretsProvider"),
         ({"config": {"jvmOptions": {"gc": "None"}}}, "spec.cassandra.config.jvmOptions.gc"),
         ({"datacenters": [{"metadata": {"name": "dc1"}, "size": 0}]}, "spec.cassandra.datacenters[0].size"),
         ({"datacenters": [{"metadata": {"name": "dc1"}}]}, "spec.cassandra.datacenters[0].size"),

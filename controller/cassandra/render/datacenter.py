@@ -99,7 +99,7 @@ def _spec(
             tolerations=clean(options.tolerations),
             resources=clean(options.resources),
             networking=_networking(template),
-            cdc=clean(options.cdc),
+            cdc=msgspec.to_builtins(options.cdc),
             serviceAccountName=options.service_account,
             systemLoggerResources=container_resources(options.containers, SYSTEM_LOGGER),
             configBuilderResources=container_resources(options.init_containers, CONFIG_INIT),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
+
 from controller.cassandra import labels, names
 from controller.cassandra.compare import stamped
 from controller.cassandra.render.template import Template
@@ -71,7 +73,7 @@ def _text(template: Template) -> str:
         return _DEFAULT_TEXT
     content: dict[str, Any] = {}
     if agent.endpoint is not None:
-        endpoint = {"address": agent.endpoint.address, "port": agent.endpoint.port, "tls": agent.endpoint.tls}
+        endpoint = msgspec.to_builtins(agent.endpoint)  # without what is not set
         content["endpoint"] = {key: value for key, value in endpoint.items() if value}
     relabels = DEFAULT_RELABELS if agent.relabels is None else tuple(map(_relabel, agent.relabels))
     if relabels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from controller.cassandra.types.cdc import Cdc
 from controller.cassandra.types.cluster import (
     CassandraClusterTemplate,
     CassandraDatacenterTemplate,
@@ -34,7 +35,7 @@ from controller.cassandra.types.options import (
     Rebuild,
     StorageConfig,
 )
-from controller.cassandra.types.telemetry import CassandraAgent, Mcac, MetricsEndpoint, Relabel, Telemetry
+from controller.cassandra.types.telemetry import CassandraAgent, Mcac, MetricsEndpoint, MetricsTls, Relabel, Telemetry
 
 __all__ = [
     "AdditionalVolume",
@@ -44,6 +45,7 @@ __all__ = [
     "CassandraDatacenter",
     "CassandraDatacenterStatus",
     "CassandraDatacenterTemplate",
+    "Cdc",
     "ClusterMetadata",
     "DatacenterCondition",
     "DatacenterMetadata",
@@ -60,6 +62,7 @@ __all__ = [
     "ManualAuth",
     "Mcac",
     "MetricsEndpoint",
+    "MetricsTls",
     "Networking",
     "NodePort",
     "NodeStatus",

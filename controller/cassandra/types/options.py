@@ -8,6 +8,7 @@ from typing import Annotated
 
 from msgspec import field
 
+from controller.cassandra.types.cdc import Cdc
 from controller.cassandra.types.jvm import JvmOptions
 from controller.cassandra.types.telemetry import Telemetry
 from controller.kube.structs import CoreObject, FreeMap, Quantity, Struct, schema
@@ -193,7 +194,7 @@ class DatacenterOptions(Struct, frozen=True, kw_only=True):
     telemetry: Telemetry | None = None
     """Metrics."""
 
-    cdc: FreeMap | None = None
+    cdc: Cdc | None = None
     """Change data capture into Pulsar; of a datacenter only."""
 
     containers: Annotated[list[CoreObject], schema(merge_by="name")] | None = None

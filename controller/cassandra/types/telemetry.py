@@ -8,6 +8,10 @@ from typing import Annotated
 
 from controller.kube.structs import FreeMap, Struct, schema
 
+_FILES = {"ca": "ca.crt", "certificate": "tls.crt", "key": "tls.key"}
+_WORDS = ("Replace", "Keep", "Drop", "HashMod", "LabelMap", "LabelDrop", "LabelKeep", "Lowercase", "Uppercase")
+_ACTIONS = [form for word in (*_WORDS, "KeepEqual", "DropEqual") for form in (word.lower(), word)]
+
 
 class Relabel(Struct, frozen=True, kw_only=True):
     """One relabelling rule, as Prometheus has them."""
@@ -30,8 +34,21 @@ class Relabel(Struct, frozen=True, kw_only=True):
     replacement: str | None = None
     """What is written; may refer to groups of the expression."""
 
-    action: Annotated[str, schema(default="replace")] = "replace"
+    action: Annotated[str, schema(enum=_ACTIONS, default="replace")] = "replace"
     """What is done on a match: replace, keep, drop, hashmod, labelmap, labeldrop, labelkeep …"""
+
+
+class MetricsTls(Struct, frozen=True, kw_only=True, rename=_FILES):
+    """Paths inside the container of what the agent needs for TLS."""
+
+    ca: str = ""
+    """Certificate of the authority that clients are checked against."""
+
+    certificate: str = ""
+    """Certificate of the agent."""
+
+    key: str = ""
+    """Key of the agent's certificate."""
 
 
 class MetricsEndpoint(Struct, frozen=True, kw_only=True):
@@ -43,7 +60,7 @@ class MetricsEndpoint(Struct, frozen=True, kw_only=True):
     port: str = ""
     """Port to bind."""
 
-    tls: FreeMap | None = None
+    tls: MetricsTls | None = None
     """Paths of ca.crt, tls.crt and tls.key inside the container."""
 
 

@@ -54,7 +54,7 @@ _OPTIONS = {
     },
     "managementApiAuth": {"insecure": {}},
     "mgmtAPIHeap": "64Mi",
-    "cdc": {"enabled": True, "env": ["a"]},
+    "cdc": {"pulsarServiceUrl": "u", "topicPrefix": "a"},
     "dseWorkloads": {"searchEnabled": True},
     "podSecurityContext": {"fsGroup": 1},
     "metadata": {"labels": {"a": "b"}, "pods": {"labels": {"a": "b"}}, "services": {"dcService": {"labels": {}}}},

@@ -68,7 +68,7 @@ def test_a_field_of_the_cluster(given: dict[str, Any], expected: dict[str, Any])
         ({"stopped": True}, {"stopped": True}),
         ({"stopped": False}, {"stopped": None}),
         ({"size": 5}, {"size": 5}),
-        ({"cdc": {"enabled": True, "pulsarServiceUrl": "u"}}, {"cdc": {"enabled": True, "pulsarServiceUrl": "u"}}),
+        ({"cdc": {"pulsarServiceUrl": "u", "sslProvider": ""}}, {"cdc": {"pulsarServiceUrl": "u", "sslProvider": ""}}),
         ({"datacenterName": "DC One"}, {"datacenterName": "DC One"}),
         ({"serverImage": "dc"}, {"serverImage": "dc"}),
     ],
@@ -80,7 +80,7 @@ def test_a_field_of_the_datacenter(given: dict[str, Any], expected: dict[str, An
 
 
 def test_cdc_and_datacenter_name_have_no_effect_on_the_cluster_and_that_is_said() -> None:
-    given = cluster(cdc={"enabled": True}, datacenterName="x")
+    given = cluster(cdc={"topicPrefix": "a"}, datacenterName="x")
     assert {"cdc", "datacenterName"}.isdisjoint(spec_of(given))
     assert [entry.field for entry in rendered(given).warnings] == [
         "spec.cassandra.cdc",
