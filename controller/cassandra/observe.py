@@ -39,6 +39,7 @@ NOT_KNOWN: Final = "SecretNotFound"  # reason of a datacenter that cannot be ren
 
 
 # What is decoded from the bytes of an object, for every pass in every context that looks at it.
+_CLUSTERS: Final = Memo[bytes, K8ssandraCluster](512)
 _DATACENTERS: Final = Memo[bytes, CassandraDatacenter](512)
 _ADDRESSES: Final = Memo[bytes, str](2048)
 
@@ -97,7 +98,7 @@ def read(found: Object) -> K8ssandraCluster:
     One that is being deleted is read whatever it says: its metadata and the contexts that can be made out.
     """
     try:
-        return found.decode(K8ssandraCluster)
+        return _CLUSTERS.get(found.raw, lambda: found.decode(K8ssandraCluster))
     except Malformed:
         if found.head.deletion_timestamp is None:
             raise

@@ -87,7 +87,8 @@ async def test_another_cluster_at_the_same_address_loses_nothing(noticed: bool) 
         assert removals(one, since) == []
         assert await one.datacenters() == {"kind-dc1": ["dc1"], "kind-dc2": []}
         assert labels.FINALIZER in await finalizers(one)
-        [event] = await one.events("IdentityChanged")
+        events = await one.events("IdentityChanged")
+        [event] = [each for each in events if each["involvedObject"]["kind"] == "ClientConfig"]
         assert "nothing is written there" in event["message"]
 
 
