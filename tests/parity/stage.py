@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from controller.cassandra import names
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.kube.objects import Object
-from controller.kube.resources import Resource
+from controller.kube.resources import ENDPOINT_SLICES, Resource
 from tests.integration.rig import CONTEXTS, Rig, eventually
 
 FOR_EVER: Final = 86_400.0  # s that a datacenter takes by itself: longer than any test
@@ -97,7 +98,7 @@ async def progress_is_shown(one: Rig, number: int, progress: str) -> None:
 
 async def set_progress(one: Rig, number: int, progress: str, **states: bool) -> None:
     """Say as cass-operator that it has carried out the present specification, and how its datacenter is."""
-    live = await made(one, number)
+    live = await taken_up(one, number)
     status = {
         "cassandraOperatorProgress": progress,
         "observedGeneration": live["metadata"]["generation"],
@@ -113,6 +114,25 @@ async def set_progress(one: Rig, number: int, progress: str, **states: bool) -> 
         ],
     }
     await set_status(one, number, status)
+
+
+async def taken_up(one: Rig, number: int) -> Json:
+    """The CassandraDatacenter, once the simulated cass-operator has made its pods and will write no more by itself."""
+    live: Json = {}
+
+    async def holds() -> bool:
+        nonlocal live
+        live = await made(one, number)
+        status = live.get("status") or {}
+        if status.get("observedGeneration") == live["metadata"]["generation"]:
+            return True
+        service = f"{names.kubernetes_name(live['spec']['clusterName'])}-dc{number}-all-pods-service-sim"
+        return status.get("cassandraOperatorProgress") == "Updating" and (
+            await one.get(ENDPOINT_SLICES, service, CONTEXTS[number - 1]) is not None
+        )
+
+    await eventually(holds, f"cass-operator works on dc{number}")
+    return live
 
 
 async def set_ready(one: Rig, number: int) -> None:
