@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -18,6 +20,7 @@ from controller.kube.resources import CRDS, Resource
 from controller.replication.types import REPLICATED_SECRETS
 from controller.sandbox.crds import control_plane_crds, data_plane_crds, published_crds
 from controller.tasks.types import K8SSANDRA_TASKS
+from tests import golden
 from tests.servers import servers
 from tests.unit.cassandra.samples import datacenter, manifest, rendered, typed
 
@@ -187,6 +190,54 @@ async def test_what_is_wrong_is_refused_by_its_path(client: Client, change: dict
     with pytest.raises(errors.Invalid) as caught:
         await created(client, manifest(**change))
     assert path in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("spec", "What a Cassandra cluster shall be."),
+        ("spec.cassandra.serverVersion", "Version of Cassandra"),
+        ("spec.cassandra.datacenters.size", "Number of Cassandra pods."),
+        ("spec.cassandra.datacenters.metadata.services.allPodsService", "The Service of all pods"),
+        ("spec.cassandra.datacenters.config.jvmOptions.heap_max_size", "Largest heap"),
+        ("spec.cassandra.containers", "Further containers"),
+        ("status.datacenters", "The datacenters by name."),
+    ],
+)
+async def test_explain_answers_with_a_description(client: Client, path: str, text: str) -> None:
+    group = f"{K8SSANDRA_CLUSTERS.group}/{K8SSANDRA_CLUSTERS.version}"
+    async with asyncio.timeout(30):  # what is published follows a moment after the definition
+        while f"apis/{group}" not in json.loads(await client.raw("GET", "/openapi/v3"))["paths"]:
+            await asyncio.sleep(0.1)
+    schemas = json.loads(await client.raw("GET", f"/openapi/v3/apis/{group}"))["components"]["schemas"]
+    found = schemas["io.k8ssandra.v1alpha1.K8ssandraCluster"]
+    for part in path.split("."):
+        found = (found.get("items") or found)["properties"][part]
+    assert found["description"].startswith(text)
+
+
+async def test_the_golden_manifests_are_taken_and_what_the_server_adds_changes_nothing(client: Client) -> None:
+    for name in golden.names():
+        documents = golden.documents(name)
+        (given,) = (each for each in documents if each["kind"] == K8SSANDRA_CLUSTERS.kind)
+        kept = await created(client, given)
+        assert diff_fields(given["spec"], kept["spec"]) == [], name
+        kept["metadata"].update(given["metadata"])
+        again = [kept if each is given else each for each in documents]
+        assert golden.rendered(documents).datacenters == golden.rendered(again).datacenters, name
+
+
+async def test_golden_datacenters_come_back_from_a_server_as_they_were_made(client: Client) -> None:
+    for number, name in enumerate(golden.names()):
+        for place, entry in enumerate(golden.rendered(golden.documents(name)).datacenters):
+            obj = copy.deepcopy(entry.object)
+            obj["metadata"].update(name=f"golden-{number}-{place}", namespace="default")
+            live = await client.create(CASSANDRA_DATACENTERS, "default", obj)
+            assert diff_fields(obj, live.decode(dict[str, Any])) == [], name
+            applied = await client.apply(
+                CASSANDRA_DATACENTERS, "default", obj["metadata"]["name"], obj, field_manager="x"
+            )
+            assert applied.decode(dict[str, Any])["metadata"]["generation"] == 1, name
 
 
 async def test_a_rendered_datacenter_is_kept_whole_by_its_kind(client: Client) -> None:

@@ -137,7 +137,10 @@ def test_short_names_and_columns() -> None:
             *("Context", "Ready", "Reason", "Version", "Since", "Age"),
             *("Expires", "Message"),  # with -o wide
         ],
-        "k8ssandraclusters.k8ssandra.io": ["Ready", "Progressing", "Error", "Age"],
+        "k8ssandraclusters.k8ssandra.io": [
+            *("Ready", "Progressing", "Reason", "Error", "Age"),
+            *("Type", "Version", "Message"),  # with -o wide
+        ],
         "replicatedsecrets.replication.k8ssandra.io": ["Age"],
         "k8ssandratasks.control.k8ssandra.io": ["Job", "Scheduled", "Started", "Completed"],
     }
@@ -177,7 +180,6 @@ def test_a_field_of_a_cluster(path: str, expected: dict[str, Any]) -> None:
         "podSecurityContext",
         "storageConfig.cassandraDataVolumeClaimSpec",
         "racks.affinity",
-        "cdc",
         "storageConfig.additionalVolumes.volumeSource",
     ],
 )
