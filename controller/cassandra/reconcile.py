@@ -8,6 +8,7 @@ from functools import partial
 from controller.cassandra import labels
 from controller.cassandra.announcer import Announcer
 from controller.cassandra.failures import outcome, problem_of, unreadable
+from controller.cassandra.foreign_writes import ForeignWrites
 from controller.cassandra.images import Images
 from controller.cassandra.observe import Renderings, contexts, is_seed_slice, known, observe, read
 from controller.cassandra.plan import Plan, Problem, plan
@@ -69,6 +70,7 @@ class K8ssandraClusterReconciler:
         self._problems: dict[tuple[str, str], tuple[Problem, ...]] = {}  # by UID and context, of the last pass there
         self._absent = Absences(pool)
         self._webhooks = Configurations()
+        self._foreign = ForeignWrites(clock)
         self._uids: dict[tuple[str, str], str] = {}  # by namespace and name: of what the other fields speak
 
     async def reconcile(self, item: Item) -> Result:
@@ -94,12 +96,15 @@ class K8ssandraClusterReconciler:
         if item.context in result.prove_absent:
             failures += await self._prove_absent(cluster, snapshot)
         self._report(snapshot, item.context, failures)
+        if item.context and self._foreign.news(snapshot):
+            self._router.queue(item.namespace, item.name, "")
         wait = 0.0 if item.context else await self._finish_control(snapshot, result, reported)
-        return outcome([error for _, error in failures], min(filter(None, (wait, again)), default=0.0))
+        due = min(filter(None, (wait, again, self._foreign.wait(snapshot))), default=0.0)
+        return outcome([error for _, error in failures], due)
 
     def _observe(self, found: Object) -> Snapshot:
         absent = tuple(sorted(self._absent.contexts(found.head.uid)))
-        return observe(self._pool, found, self._renderings, absent)
+        return self._foreign.told(observe(self._pool, found, self._renderings, absent))
 
     async def _read_sources(self, found: Object, context: str) -> tuple[list[tuple[str, Exception]], float]:
         """Read what rendering needs of one context: what went wrong, and the seconds until that is due again."""
@@ -259,6 +264,7 @@ class K8ssandraClusterReconciler:
         self._problems = {key: value for key, value in self._problems.items() if key[0] != uid}
         self._absent.forget(uid)
         self._announcer.forget(uid)
+        self._foreign.forget(uid)
         self._status.forget(uid)
         self._sources.forget(uid)
 

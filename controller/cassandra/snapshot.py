@@ -82,6 +82,21 @@ class Contacts(msgspec.Struct, frozen=True):
     mirrored: tuple[Object, ...] = ()
 
 
+class ForeignWrite(msgspec.Struct, frozen=True):
+    """An object of ours that somebody else wrote after us. ``subject``: its kind, namespace and name.
+
+    ``at``: when, as its API server tells it. ``until``: seconds since 1970 to which it is left alone.
+    """
+
+    context: str
+    datacenter: str
+    subject: str
+    uid: str
+    manager: str
+    at: str
+    until: float
+
+
 class Snapshot(msgspec.Struct, frozen=True):
     """One look at everything that belongs to a K8ssandraCluster. Datacenters come in the order of roll-out."""
 
@@ -98,6 +113,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     settling: bool = False  # the controller has just started: not every cluster of this one was heard of yet
     notices: tuple[str, ...] = ()  # what is to be known of its contexts although they work
     contacts: Contacts = Contacts()
+    foreign: tuple[ForeignWrite, ...] = ()  # what is left alone now, for somebody else writes it
     absent: tuple[str, ...] = ()  # contexts where live reads found nothing of ours left (asked when deleting)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controller.cassandra import labels
 from controller.cassandra.changes import Place, forbidden_moves
-from controller.cassandra.plan import control, deletion
+from controller.cassandra.plan import control, deletion, foreign
 from controller.cassandra.plan.contacts import contacts
 from controller.cassandra.plan.datacenters import Step, plan_datacenter
 from controller.cassandra.plan.model import Chain, Plan, Problem, Wait, pruned
@@ -26,6 +26,7 @@ def plan(snapshot: Snapshot, reported: tuple[Problem, ...] = ()) -> Plan:
         *(Problem(problem.reason, str(problem), problem.datacenter) for problem in rendered.errors),
         *control.check(snapshot),
         *_strangers(snapshot),
+        *foreign.problems(snapshot),
         *reported,
     ]
     moves = _moves(snapshot)
@@ -58,7 +59,7 @@ def plan(snapshot: Snapshot, reported: tuple[Problem, ...] = ()) -> Plan:
         patch = {"metadata": {"annotations": {labels.AUTOUPDATE_SPEC: None}}}
         own.append(Chain("", (Merge(K8SSANDRA_CLUSTERS, patch, snapshot.object),)))
     return Plan(
-        chains=pruned(chains),
+        chains=pruned(foreign.restrained(chains, snapshot.foreign)),
         waits=tuple(waits),
         problems=tuple(problems),
         superuser=superuser,

@@ -15,7 +15,7 @@ import yaml
 
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.definitions import definitions
-from controller.engine.clock import SystemClock
+from controller.engine.clock import Clock, SystemClock
 from controller.kube import errors
 from controller.kube.access import Access
 from controller.kube.client import Client
@@ -97,6 +97,7 @@ class Rig:
         self.links = {context: Link() for context in ("", *contexts)}
         self.seen: list[Seen] = []
         self.controller: Controller | None = None
+        self.clock: Clock = SystemClock()  # the controller's
         self.kill_after = 0  # writes of the controller after which it dies; 0 for never
         self.killed = asyncio.Event()
         self._urls: dict[str, str] = {}
@@ -155,6 +156,7 @@ class Rig:
             StaticCredentials(self._access("")),
             make_transport,
             rng=Random(7),
+            clock=self.clock,
             make_password=lambda: "not-so-secret",
         )
         self._task = asyncio.create_task(self.controller.run(), name="controller")
