@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.fleet.actions import FIELD_MANAGER
-from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, PODS, Resource
+from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, PODS, SECRETS, SERVICES, Resource
 from controller.sandbox.cass_operator import objects as cass_operator
 from tests.integration.reference import MANAGER, Reference, cases
 from tests.integration.rig import Rig, eventually, quiet, rig
@@ -87,7 +87,7 @@ async def test_no_datacenter_changes_and_no_pod_restarts(one: Rig, case: str) ->
 async def uids(one: Rig, theirs: Reference, resource: Resource) -> dict[str, str]:
     return {
         f"{context}/{obj.head.name}": obj.head.uid
-        for context in theirs.places.values()
+        for context in ("", *theirs.places.values())
         for obj in await one.client(context).list_all(resource, one.namespace)
     }
 
@@ -96,13 +96,15 @@ async def uids(one: Rig, theirs: Reference, resource: Resource) -> dict[str, str
 async def test_everything_is_adopted_in_its_place_and_then_nothing_is_written(one: Rig, case: str) -> None:
     theirs = reference(one, case)
     await theirs.install()
-    before = {resource: await uids(one, theirs, resource) for resource in (CONFIG_MAPS, ENDPOINT_SLICES)}
+    kinds = (CONFIG_MAPS, ENDPOINT_SLICES, SERVICES, SECRETS)
+    before = {resource: await uids(one, theirs, resource) for resource in kinds}
     await taken_over(one, theirs)
     since = len(one.seen)
     for live in (await whole(one, theirs)).values():
         assert (FIELD_MANAGER, "Apply") in managers(live)
-    for resource in (CONFIG_MAPS, ENDPOINT_SLICES):
+    for resource in kinds:
         assert await uids(one, theirs, resource) == before[resource]  # none is new, none is gone
+    for resource in (CONFIG_MAPS, ENDPOINT_SLICES, SERVICES):
         for obj in await ours(one, theirs, resource):
             assert (FIELD_MANAGER, "Apply") in managers(obj)
     await asyncio.sleep(1.0)  # what would be written for ever would be written now
@@ -110,13 +112,17 @@ async def test_everything_is_adopted_in_its_place_and_then_nothing_is_written(on
 
 
 async def ours(one: Rig, theirs: Reference, resource: Resource) -> list[dict[str, Any]]:
-    """What belongs to the cluster in the data planes, users' own ConfigMaps aside."""
+    """What belongs to the cluster everywhere, users' own ConfigMaps and cass-operator's objects aside."""
     selector = f"k8ssandra.io/cluster-name={theirs.name}"
     if resource == CONFIG_MAPS:
         selector += ",k8ssandra.io/cleaned-up-by"
+    if resource == ENDPOINT_SLICES:
+        selector += ",endpointslice.kubernetes.io/managed-by=k8ssandra-operator"
+    if resource == SERVICES:
+        selector += ",app.kubernetes.io/name=k8ssandra-operator"
     found = [
         obj.decode(dict)
-        for context in theirs.places.values()
+        for context in ("", *theirs.places.values())
         for obj in await one.client(context).list_all(resource, one.namespace, label_selector=selector)
     ]
     assert len(found) >= len(theirs.places)
