@@ -55,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allow_server_cidr: tuple[str, ...] = ()
     hot_reload: bool = False
     renew_tokens: bool = False
+    management_api: str = "auto"
     own_namespace: str = ""
     per_node_config_image: str = ""
     webhook_address: str = ""

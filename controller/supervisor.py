@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from random import Random
 from typing import Final, Protocol, TypeAlias
 
@@ -14,9 +15,10 @@ import structlog
 from anyio.abc import TaskGroup
 from structlog.contextvars import bound_contextvars
 
+from controller import watched
 from controller.admission.webhook import Webhook
-from controller.cassandra import watches as cassandra_watches
 from controller.cassandra.images import Images
+from controller.cassandra.keyspaces import Keyspaces
 from controller.cassandra.passwords import system_password
 from controller.cassandra.reconcile import K8ssandraClusterReconciler
 from controller.cassandra.routing import KIND as K8SSANDRA_CLUSTER
@@ -45,6 +47,7 @@ from controller.kube.client import Client
 from controller.kube.credentials import Credentials
 from controller.kube.resources import SECRETS, Resource
 from controller.kube.transport import Transport
+from controller.management.routes import OpenWay
 from controller.observability import health
 from controller.observability.metrics import Metrics
 from controller.replication import reconcile as replication
@@ -73,7 +76,7 @@ class Controller:
     """The whole controller for one control plane.
 
     ``credentials`` are its own. ``make_transport`` makes the way to any API server; ``rng``, ``clock`` and
-    ``make_password`` are the other seams.
+    ``make_password`` are the other seams. ``open_way`` makes ways straight to pods; None: there are none.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class Controller:
         rng: Random,
         clock: Clock | None = None,
         make_password: Callable[[], str] = system_password,
+        open_way: OpenWay | None = None,
     ) -> None:
         self.metrics: Final = Metrics()
         self.settings: Final = settings
@@ -98,16 +102,16 @@ class Controller:
         self.health_port = 0
         self.metrics_port = 0
         self.started: Final = asyncio.Event()  # the ClientConfigs are read and their clusters begun with
-        self.local: Final = self._make_cluster("", _local_watches())
+        self.local: Final = self._make_cluster("", watched.local())
         self.pool: Final = Pool(self.local, self._make_remote, self._make_client, self._chance, settings.allow_proxy)
         self._remotes: TaskGroup | None = None
-        own = self._make_client(credentials, "")
-        self._own = own
-        self.recorder: Final = EventRecorder(own, COMPONENT, self._clock, rng=self._chance.source("events"))
+        self._own = self._make_client(credentials, "")
+        self.recorder: Final = EventRecorder(self._own, COMPONENT, self._clock, rng=self._chance.source("events"))
         self._router = Router(self.pool)
         contents = Contents(self.local)
+        self._keyspaces = Keyspaces(self.pool, self._router.wake, way=settings.management_api, open_way=open_way)
         self._clusters = K8ssandraClusterReconciler(
-            self.pool, self.recorder, self._clock, make_password, self._router, contents, self.images()
+            self.pool, self.recorder, self._clock, make_password, self._router, contents, self._keyspaces, self.images()
         )
         self._secrets = ReplicatedSecretReconciler(self.pool, self.recorder, self._clock, contents)
         self._configs = ClientConfigStatus(self.pool, self.recorder, self._clock, hot_reload=settings.hot_reload)
@@ -181,12 +185,12 @@ class Controller:
 
     async def _wait_for_caches(self) -> None:
         """Wait for the kinds that only the control plane has; Cassandra's own may be absent there."""
-        for resource in _needed_locally():
+        for resource in watched.needed_locally():
             for store in self.local.cache.stores[resource].values():
                 await store.wait_synced()
 
     def _unsynced(self) -> list[Resource]:
-        return [resource for resource in _needed_locally() if not self.local.cache.synced(resource)]
+        return [resource for resource in watched.needed_locally() if not self.local.cache.synced(resource)]
 
     async def _run_remote(self, member: Member) -> None:
         """One remote cluster's tasks, in a group of their own."""
@@ -245,7 +249,7 @@ class Controller:
         for member in moves.ended:
             self._end(member)
         if moves.begun:
-            watches = len(_remote_watches()) * max(len(self.settings.watch_namespaces), 1)
+            watches = len(watched.remote()) * max(len(self.settings.watch_namespaces), 1)
             say_if_too_low(sum(member.cluster is not None for member in self.pool.members()), watches)
         for member in moves.begun:
             assert self._remotes is not None
@@ -275,6 +279,7 @@ class Controller:
             return  # only looking on
         workers = Workers(cluster.queue, self._reconcile, self.settings.workers, observer=self._worked)
         self._keep(group, "workers", workers.run, cluster.context)
+        self._keep(group, "keyspaces", partial(self._keyspaces.run, cluster.context), cluster.context)
 
     def _keep(self, group: TaskGroup, name: str, make: Callable[[], Awaitable[None]], context: str = "") -> None:
         rng = self._chance.source(name, context)
@@ -298,7 +303,7 @@ class Controller:
         if not self.pool.present(cluster):
             return  # of a connection that is over
         if not self.pool.built:
-            if resource in _ROUTED_EARLY:
+            if resource in watched.ROUTED_EARLY:
                 self._router.route(cluster, resource, deltas)
                 self._secrets.route(cluster, resource, deltas)
             return
@@ -360,7 +365,7 @@ class Controller:
         return Cluster(context, specs, self.settings.watch_namespaces, self._chance.source("cluster", context))
 
     def _make_remote(self, context: str) -> Cluster:
-        cluster = self._make_cluster(context, _remote_watches())
+        cluster = self._make_cluster(context, watched.remote())
         cluster.on_change(self._changed)
         cluster.on_state(self._visited)
         return cluster
@@ -383,21 +388,3 @@ class Controller:
             # From the outside in: what is refused takes no token, and what waits for one holds no connection.
             transport = guard(Throttled(transport, Bucket() if member is None else member.bucket))
         return Client(transport, observer=self.metrics.observer(context))
-
-
-def _local_watches() -> list[WatchSpec]:
-    """The control plane's own kinds, and those of a cluster that may hold datacenters itself."""
-    own = [WatchSpec(CLIENT_CONFIGS), *cassandra_watches.LOCAL_WATCHES, *replication.LOCAL_WATCHES]
-    return own + list(cassandra_watches.REMOTE_WATCHES) + list(cassandra_watches.CONTACT_WATCHES)
-
-
-def _remote_watches() -> list[WatchSpec]:
-    return [*cassandra_watches.REMOTE_WATCHES, *replication.REMOTE_WATCHES]
-
-
-def _needed_locally() -> list[Resource]:
-    own = [CLIENT_CONFIGS, *(spec.resource for spec in cassandra_watches.LOCAL_WATCHES)]
-    return own + [spec.resource for spec in replication.LOCAL_WATCHES]
-
-
-_ROUTED_EARLY: Final = frozenset(_needed_locally()) - {CLIENT_CONFIGS, SECRETS}

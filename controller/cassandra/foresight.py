@@ -13,7 +13,7 @@ from controller.cassandra.observe import Renderings
 from controller.cassandra.plan import plan
 from controller.cassandra.render import superuser_secret
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, CONTACT_SLICES, K8SSANDRA_CLUSTERS
-from controller.cassandra.snapshot import Contacts, DatacenterView, Leftover, Snapshot
+from controller.cassandra.snapshot import ASSUMED, Contacts, DatacenterView, Leftover, Snapshot
 from controller.cassandra.types import CassandraDatacenter, K8ssandraCluster
 from controller.fleet import former
 from controller.fleet.actions import FIELD_MANAGER, Action, Adopt, Apply, Create, Delete, Merge, Replace
@@ -91,6 +91,7 @@ def _after(snapshot: Snapshot, actions: list[Foreseen], renderings: Renderings) 
         superuser=_one(snapshot.superuser, actions, SECRETS),
         replicated=_one(snapshot.replicated, actions, REPLICATED_SECRETS),
         contacts=_contacts(snapshot, [each.action for each in actions if not each.context]),
+        keyspaces=ASSUMED,
         datacenters=(*shown.values(), *(left for left in others if left.object.head.uid not in gone)),
     )
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import msgspec
+
 from controller.cassandra import labels
 from controller.cassandra.announcer import Announcer
 from controller.cassandra.failures import outcome, problem_of, unreadable
 from controller.cassandra.foreign_writes import ForeignWrites
 from controller.cassandra.images import Images
+from controller.cassandra.keyspaces import Keyspaces
 from controller.cassandra.observe import Renderings, contexts, is_seed_slice, known, observe, read
 from controller.cassandra.plan import Plan, Problem, plan
 from controller.cassandra.plan.deletion import contexts_of
@@ -57,6 +60,7 @@ class K8ssandraClusterReconciler:
         make_password: Callable[[], str],
         router: Router,
         contents: Contents,
+        keyspaces: Keyspaces,
         images: Images | None = None,
     ) -> None:
         self._pool = pool
@@ -64,6 +68,7 @@ class K8ssandraClusterReconciler:
         self._make_password = make_password
         self._router = router
         self._contents = contents
+        self._keyspaces = keyspaces
         self._sources = Sources(pool, images)
         self._renderings = Renderings(self._sources)
         self._status = StatusWriter(pool.local, clock)
@@ -95,6 +100,7 @@ class K8ssandraClusterReconciler:
         failures = [*unread, *await self._carry_out(cluster, snapshot, result)]
         if item.context in result.prove_absent:
             failures += await self._prove_absent(cluster, snapshot)
+        self._keyspaces.want(snapshot, item.context, result.keyspaces)
         self._report(snapshot, item.context, failures)
         if item.context and self._foreign.news(snapshot):
             self._router.queue(item.namespace, item.name, "")
@@ -104,7 +110,8 @@ class K8ssandraClusterReconciler:
 
     def _observe(self, found: Object) -> Snapshot:
         absent = tuple(sorted(self._absent.contexts(found.head.uid)))
-        return self._foreign.told(observe(self._pool, found, self._renderings, absent))
+        seen = self._foreign.told(observe(self._pool, found, self._renderings, absent))
+        return msgspec.structs.replace(seen, keyspaces=self._keyspaces.known(found.head.uid))
 
     async def _read_sources(self, found: Object, context: str) -> tuple[list[tuple[str, Exception]], float]:
         """Read what rendering needs of one context: what went wrong, and the seconds until that is due again."""
@@ -258,11 +265,13 @@ class K8ssandraClusterReconciler:
         """The context is no more: what was found there says nothing of the cluster that may be called so next."""
         self._problems = {key: value for key, value in self._problems.items() if key[1] != context}
         self._absent.forget_context(context)
+        self._keyspaces.forget_context(context)
         self._sources.forget_context(context)
 
     def _forget(self, uid: str) -> None:
         self._problems = {key: value for key, value in self._problems.items() if key[0] != uid}
         self._absent.forget(uid)
+        self._keyspaces.forget(uid)
         self._announcer.forget(uid)
         self._foreign.forget(uid)
         self._status.forget(uid)

@@ -238,6 +238,10 @@ class Router:
             if context:
                 self._queue(owner, context)
 
+    def wake(self, namespace: str, name: str) -> None:
+        """Have one K8ssandraCluster looked at in every context of its."""
+        self._everywhere((namespace, name))
+
     def queue(self, namespace: str, name: str, context: str) -> None:
         """Have one K8ssandraCluster looked at in one context."""
         self._queue((namespace, name), context)

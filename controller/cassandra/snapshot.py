@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 import msgspec
 
 from controller.cassandra.changes import Place
 from controller.cassandra.render import Rendered, RenderedDatacenter
 from controller.cassandra.types import CassandraDatacenter, K8ssandraCluster
 from controller.kube.objects import Object
+from controller.management.replication import Replication
 
 
 class Away(msgspec.Struct, frozen=True):
@@ -97,6 +101,32 @@ class ForeignWrite(msgspec.Struct, frozen=True):
     until: float
 
 
+class Trouble(msgspec.Struct, frozen=True):
+    """Why the system keyspaces could not be looked at or changed. ``passing``: by itself, as far as can be told."""
+
+    reason: str
+    message: str
+    passing: bool = False
+
+
+class SystemKeyspaces(msgspec.Struct, frozen=True):
+    """What is known of a cluster's system keyspaces.
+
+    ``read``: their replication as it was seen or made last, None when it was never seen; ``uids``: the
+    CassandraDatacenters that were there then. ``failures``: in a row, since the last success. ``assumed``: they are
+    taken for right.
+    """
+
+    read: Mapping[str, Replication] | None = None
+    uids: frozenset[str] = frozenset()
+    failures: int = 0
+    trouble: Trouble | None = None
+    assumed: bool = False
+
+
+ASSUMED: Final = SystemKeyspaces(assumed=True)
+
+
 class Snapshot(msgspec.Struct, frozen=True):
     """One look at everything that belongs to a K8ssandraCluster. Datacenters come in the order of roll-out."""
 
@@ -114,6 +144,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     notices: tuple[str, ...] = ()  # what is to be known of its contexts although they work
     contacts: Contacts = Contacts()
     foreign: tuple[ForeignWrite, ...] = ()  # what is left alone now, for somebody else writes it
+    keyspaces: SystemKeyspaces = ASSUMED
     absent: tuple[str, ...] = ()  # contexts where live reads found nothing of ours left (asked when deleting)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+from controller.cassandra.plan.keyspaces import CONDITION as SYSTEM_KEYSPACES
 from controller.cassandra.plan.model import Status
 from controller.cassandra.plan.status import DATACENTER_READY, RESTART_REQUIRED, UNSUPPORTED
 from controller.cassandra.resources import K8SSANDRA_CLUSTERS
@@ -99,7 +100,7 @@ class StatusWriter:
 
 def _passing(kind: str) -> bool:
     """Whether a condition of ours goes when it is not said any more."""
-    return kind in (UNSUPPORTED, RESTART_REQUIRED) or kind.startswith(DATACENTER_READY)
+    return kind in (UNSUPPORTED, RESTART_REQUIRED, SYSTEM_KEYSPACES) or kind.startswith(DATACENTER_READY)
 
 
 def _told(entries: Any) -> list[tuple[Any, ...]] | None:

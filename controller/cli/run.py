@@ -26,6 +26,8 @@ from controller.kube.credentials import Credentials
 from controller.kube.errors import KubeError
 from controller.kube.in_cluster import InCluster
 from controller.kube.own_kubeconfig import own_credentials
+from controller.management.choice import WAYS
+from controller.management.wire import ways
 from controller.observability import logging
 from controller.observability.health import split_address
 from controller.settings import WEBHOOK_CERTIFICATES, Settings, ignored, watch_namespaces
@@ -134,6 +136,15 @@ def _networks(_: click.Context, __: click.Parameter, values: tuple[str, ...]) ->
     envvar="WEBHOOK_CERT_DIR",
     help="Where tls.crt and tls.key are: a mounted Secret, followed as it changes. [env: WEBHOOK_CERT_DIR]",
 )
+@click.option(
+    "--management-api",
+    type=click.Choice(WAYS),
+    default="auto",
+    show_default=True,
+    envvar="MANAGEMENT_API",
+    help="How Cassandra's Management API is called where no ClientConfig says it: through the API server's pod proxy, "
+    "or directly at the pods' addresses. [env: MANAGEMENT_API]",
+)
 def run(**options: Any) -> None:
     """Run the controller until SIGTERM or Ctrl-C."""
     logging.configure(options["log_format"], options["log_level"])
@@ -153,6 +164,7 @@ def run(**options: Any) -> None:
         allow_server_cidr=options["allow_server_cidr"],
         hot_reload=options["hot_reload"],
         renew_tokens=options["renew_tokens"],
+        management_api=options["management_api"],
         per_node_config_image=options["per_node_config_image"],
         webhook_address=options["webhook_bind_address"] if options["webhook"] else "",
         webhook_certificates=options["webhook_cert_dir"],
@@ -202,7 +214,7 @@ async def _run(settings: Settings) -> None:
         workers=settings.workers,
         open_files=raise_open_files(),
     )
-    controller = Controller(settings, credentials, transports(policy), rng=SystemRandom())
+    controller = Controller(settings, credentials, transports(policy), rng=SystemRandom(), open_way=ways(policy))
     calm_collector()
     tls_buffers.shrink()
     async with anyio.create_task_group() as group:

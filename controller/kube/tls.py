@@ -38,6 +38,19 @@ def client_context(access: Access) -> ssl.SSLContext:
     return context
 
 
+def pod_context(authority: bytes, certificate: bytes, key: bytes) -> ssl.SSLContext:
+    """A context for a pod's own API, with a client certificate; all PEM. Raises ``TLSFailed``.
+
+    The chain is verified and the host name is not: pods are called by addresses that no certificate names, and the CA
+    is that of one Cassandra cluster's Management API only.
+    """
+    context = client_context(
+        Access(server="", certificate_authority=authority, client_certificate=certificate, client_key=key)
+    )
+    context.check_hostname = False
+    return context
+
+
 @contextmanager
 def readable(material: bytes) -> Iterator[str]:
     """A path that holds ``material`` for a moment: OpenSSL takes a key from a path only.

@@ -7,11 +7,13 @@ from typing import Final
 import msgspec
 
 from controller.fleet.types import CLIENT_CONFIGS
+from controller.kube.resources import PODS_PROXY
 from controller.supervisor import Controller
 
 _READS: Final = frozenset({"get", "list", "discover"})
-# Probes are about no kind; ClientConfigs are the clusters' own; Events are written after everything else.
-_APART: Final = frozenset({"", str(CLIENT_CONFIGS), "events"})
+# Probes are about no kind; ClientConfigs are the clusters' own; Events are written after everything else; and what pods
+# were asked is no work of the API servers'.
+_APART: Final = frozenset({"", str(CLIENT_CONFIGS), "events", str(PODS_PROXY)})
 
 
 class Tally(msgspec.Struct, frozen=True):

@@ -42,6 +42,7 @@ REST: Final = 0.7  # s without a write after which the controller is at rest
 
 READS: Final = frozenset({"get", "list", "discover"})
 EVENTS: Final = "events"
+NOT_COUNTED: Final = ("", EVENTS, "pods/proxy")  # probes, Events, and what pods were asked
 
 
 class Servers(msgspec.Struct):
@@ -253,13 +254,13 @@ def counted(before: Mapping[Any, int], after: Mapping[Any, int]) -> Counter[tupl
 
 
 def unary(requests: Mapping[tuple[str, str], int]) -> int:
-    """Requests without watches, probes (those that are about no kind) and Events."""
-    return sum(n for (verb, kind), n in requests.items() if verb != "watch" and kind not in ("", EVENTS))
+    """Requests without watches, probes (those that are about no kind), Events, and calls of pods."""
+    return sum(n for (verb, kind), n in requests.items() if verb != "watch" and kind not in NOT_COUNTED)
 
 
 def writes(requests: Mapping[tuple[str, str], int]) -> int:
     """The same, of those that change something."""
-    return sum(n for (verb, kind), n in requests.items() if verb not in READS | {"watch"} and kind not in ("", EVENTS))
+    return sum(n for (verb, kind), n in requests.items() if verb not in READS | {"watch"} and kind not in NOT_COUNTED)
 
 
 def sample(name: str) -> dict[str, Any]:

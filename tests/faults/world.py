@@ -292,7 +292,7 @@ class World:
 
 
 def _quiet(seen: Seen) -> bool:
-    return "/events" in seen.path or "reviews" in seen.path
+    return "/events" in seen.path or "reviews" in seen.path or "/proxy/" in seen.path
 
 
 def k8ssandra_cluster(name: str, sizes: dict[str, int]) -> Json:

@@ -25,6 +25,8 @@ from controller.kube.resources import SERVICE_ACCOUNTS, Resource
 from controller.kube.transport import LineStream, Request, Response, Transport
 from controller.sandbox.applier import Applier
 from controller.sandbox.crds import published_crds
+from controller.sandbox.management_api import Ring, rings
+from controller.sandbox.pod_network import pod_network
 from controller.sandbox.world import ACCOUNT, World
 from controller.settings import Settings
 from controller.supervisor import Controller
@@ -182,12 +184,23 @@ class Rig:
         return self._controller_task is not None and not self._controller_task.done()
 
     def requests(self, *, since: int = 0) -> list[Seen]:
-        """Unary requests of the controller, without events and looks."""
+        """Unary requests of the controller, without events, looks, and what pods were asked."""
         return [
             seen
             for seen in self.seen[since:]
-            if seen.method != "WATCH" and not seen.look and not seen.path.rstrip("/").endswith("/events")
+            if seen.method != "WATCH"
+            and not seen.look
+            and not seen.path.rstrip("/").endswith("/events")
+            and "/proxy/" not in seen.path
         ]
+
+    def calls(self, *, since: int = 0) -> list[Seen]:
+        """Calls of Cassandra's Management API."""
+        return [seen for seen in self.seen[since:] if "/proxy/" in seen.path]
+
+    def ring(self, cluster: str = "demo") -> Ring:
+        """The simulated Cassandra cluster of this namespace."""
+        return rings(pod_network()).find(cluster, self.namespace)
 
     def writes(self, *, since: int = 0) -> list[Seen]:
         return [seen for seen in self.requests(since=since) if seen.writes]

@@ -44,7 +44,7 @@ def used(seen: Iterable[Seen]) -> set[Right]:
         _, separator, rest = request.path.partition("/namespaces/")
         if separator and request.method in VERBS:
             _, resource, *name = rest.split("/")
-            found.add((VERBS[request.method], "/".join([resource, *name[1:]])))
+            found.add((VERBS[request.method], "/".join([resource, *name[1:2]])))
     return found
 
 

@@ -262,6 +262,7 @@ DATACENTERS: Final[dict[str, set[str]]] = {
     "endpointslices.discovery.k8s.io": READ | {"create", "patch", "delete"},
     "endpointslices/restricted.discovery.k8s.io": {"create"},  # asked for by OpenShift's admission
     "pods": {"list", "watch"},
+    "pods/proxy": {"get", "create"},  # the Management API
     "secrets": READ | {"create", "update", "delete"},  # copies are replaced whole
 }
 CONTROL_PLANE: Final[dict[str, set[str]]] = {

@@ -37,6 +37,14 @@ class Step(msgspec.Struct):
     drift: list[str] = []  # fields of the CassandraDatacenter that differ while updates are not allowed
     settled: bool = False
 
+    def hold(self, why: Wait | Problem) -> None:
+        """It is not done yet, although its CassandraDatacenter is."""
+        self.settled = False
+        if isinstance(why, Wait):
+            self.waits.append(why)
+        else:
+            self.problems.append(why)
+
 
 def plan_datacenter(
     snapshot: Snapshot, view: DatacenterView, *, prepared: bool, behind: str, update: bool, moves: Sequence[Problem]

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from controller.cassandra.rounds import Round
 from controller.fleet.actions import Action
 from controller.kube.conditions import Condition
 
@@ -48,7 +49,8 @@ class Plan(msgspec.Struct, frozen=True):
 
     ``superuser``: the superuser Secret has to be made (with a password that no plan knows). ``prove_absent``: contexts
     where a live read has to show that nothing is left. ``drift``: by datacenter, the fields of its live specification
-    that differ while it may not be changed.
+    that differ while it may not be changed. ``keyspaces``: the look at
+    system keyspaces that is due.
     """
 
     chains: dict[str, tuple[Chain, ...]] = {}
@@ -58,6 +60,7 @@ class Plan(msgspec.Struct, frozen=True):
     status: Status | None = None
     prove_absent: tuple[str, ...] = ()
     drift: dict[str, tuple[str, ...]] = {}
+    keyspaces: Round | None = None
 
 
 def pruned(chains: Mapping[str, Sequence[Chain]]) -> dict[str, tuple[Chain, ...]]:

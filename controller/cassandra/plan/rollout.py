@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controller.cassandra import labels
 from controller.cassandra.changes import Place, forbidden_moves
-from controller.cassandra.plan import control, deletion, foreign
+from controller.cassandra.plan import control, deletion, foreign, keyspaces
 from controller.cassandra.plan.contacts import contacts
 from controller.cassandra.plan.datacenters import Step, plan_datacenter
 from controller.cassandra.plan.model import Chain, Plan, Problem, Wait, pruned
@@ -47,6 +47,8 @@ def plan(snapshot: Snapshot, reported: tuple[Problem, ...] = ()) -> Plan:
         step = plan_datacenter(
             snapshot, view, prepared=not preparation, behind=behind, update=update, moves=moves.get(view.name, ())
         )
+        if step.settled and (why := keyspaces.held(snapshot, view)) is not None:
+            step.hold(why)
         steps[view.name] = step
         chains.setdefault(view.context, []).append(Chain(view.name, tuple(step.actions)))
         waits += step.waits
@@ -65,6 +67,7 @@ def plan(snapshot: Snapshot, reported: tuple[Problem, ...] = ()) -> Plan:
         superuser=superuser,
         status=compose(snapshot, steps, waits, problems, complete),
         drift={name: tuple(step.drift) for name, step in steps.items() if step.drift},
+        keyspaces=keyspaces.next_round(snapshot),
     )
 
 

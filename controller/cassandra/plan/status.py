@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from controller.cassandra.plan import keyspaces
 from controller.cassandra.plan.datacenters import Step
 from controller.cassandra.plan.model import Problem, Status, Wait
 from controller.cassandra.snapshot import DatacenterView, Snapshot
@@ -61,6 +62,7 @@ def compose(
         text = "; ".join(str(problem) for problem in unsupported)
         conditions.append(_condition(UNSUPPORTED, True, "NotSupported", text, generation))
     conditions += _notices(snapshot)
+    conditions += keyspaces.notices(snapshot)
     conditions += [_of_datacenter(view, steps.get(view.name), problems, generation) for view in snapshot.views]
     return Status(
         conditions=tuple(conditions),

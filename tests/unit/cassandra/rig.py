@@ -179,7 +179,11 @@ class Rig:
     def requests(self, since: int = 0) -> list[Seen]:
         """Requests of the controller, without events and looks."""
         quiet = ("/events", "/apis/cassandra.datastax.com/v1beta1")
-        return [seen for seen in self.seen[since:] if not seen.look and not seen.path.endswith(quiet)]
+        return [
+            seen
+            for seen in self.seen[since:]
+            if not seen.look and not seen.path.endswith(quiet) and "/proxy/" not in seen.path
+        ]
 
     def writes(self, since: int = 0) -> list[Seen]:
         return [seen for seen in self.requests(since) if seen.writes]
