@@ -19,8 +19,8 @@ from controller.cassandra.types import (
     CassandraDatacenterTemplate,
     K8ssandraCluster,
 )
+from controller.cassandra.types.rules import DATACENTERS
 
-DATACENTERS: Final = 64  # as the definition says; rules over all pairs of them have to stay affordable
 _SIZE_LIMIT: Final = 2**31 - 1  # an int32 on the wire
 _SERVER_TYPES: Final = ("cassandra", "dse", "hcd")
 _PROVIDERS: Final = ("internal", "external")

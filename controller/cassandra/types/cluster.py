@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from controller.cassandra.types import rules
 from controller.cassandra.types.datacenter import CassandraDatacenterStatus
 from controller.cassandra.types.metadata import ClusterMetadata, DatacenterMetadata
 from controller.cassandra.types.options import DatacenterOptions
@@ -79,7 +80,7 @@ class CassandraClusterTemplate(DatacenterOptions, frozen=True, kw_only=True):
     superuser_secret_ref: LocalObjectReference | None = None
     """Secret with username and password of the superuser; made when absent."""
 
-    datacenters: list[CassandraDatacenterTemplate] = []
+    datacenters: Annotated[list[CassandraDatacenterTemplate], schema(maxItems=rules.DATACENTERS)] = []
     """The datacenters; they are made in this order."""
 
     additional_seeds: list[str] = []
@@ -91,7 +92,7 @@ class CassandraClusterTemplate(DatacenterOptions, frozen=True, kw_only=True):
     client_encryption_stores: EncryptionStores | None = None
     """Stores for TLS with clients."""
 
-    cluster_name: str = ""
+    cluster_name: Annotated[str, schema(maxLength=rules.FREE_NAME_LENGTH)] = ""
     """Name of the cluster inside Cassandra; metadata.name when absent. Cannot change."""
 
     server_type: Annotated[str, schema(enum=["cassandra", "dse", "hcd"], default="cassandra")] = "cassandra"
@@ -104,7 +105,9 @@ class K8ssandraClusterSpec(Struct, frozen=True, kw_only=True):
     auth: Annotated[bool, schema(default=True)] | None = None
     """Whether users have to log in; true when absent."""
 
-    cassandra: CassandraClusterTemplate | None = None
+    cassandra: (
+        Annotated[CassandraClusterTemplate, schema(**{"x-kubernetes-validations": rules.OF_CASSANDRA})] | None
+    ) = None
     """The Cassandra cluster."""
 
     stargate: FreeMap | None = None
@@ -162,7 +165,9 @@ class K8ssandraCluster(Struct, frozen=True, kw_only=True):
     """One Cassandra cluster over many Kubernetes clusters."""
 
     metadata: ObjectMeta = ObjectMeta()
-    spec: K8ssandraClusterSpec = K8ssandraClusterSpec()
+    spec: Annotated[K8ssandraClusterSpec, schema(**{"x-kubernetes-validations": rules.OF_SPEC})] = (
+        K8ssandraClusterSpec()
+    )
     status: K8ssandraClusterStatus = K8ssandraClusterStatus()
 
     @property

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from controller.cassandra.types.rules import NAME_LENGTH
 from controller.kube.structs import Struct, schema
 
 
@@ -63,7 +64,7 @@ class ClusterMetadata(Struct, frozen=True, kw_only=True):
 class DatacenterMetadata(ClusterMetadata, frozen=True, kw_only=True):
     """Name and place of a CassandraDatacenter, and what overrides the cluster's labels and annotations."""
 
-    name: Annotated[str, schema(required=True)] = ""
+    name: Annotated[str, schema(required=True, maxLength=NAME_LENGTH)] = ""
     """Name of the CassandraDatacenter object: a DNS label of lower case. Use datacenterName for other names."""
 
     namespace: str = ""

@@ -10,6 +10,7 @@ from msgspec import field
 
 from controller.cassandra.types.cdc import Cdc
 from controller.cassandra.types.jvm import JvmOptions
+from controller.cassandra.types.rules import FREE_NAME_LENGTH
 from controller.cassandra.types.telemetry import Telemetry
 from controller.kube.structs import CoreObject, FreeMap, Quantity, Struct, schema
 
@@ -224,7 +225,7 @@ class DatacenterOptions(Struct, frozen=True, kw_only=True):
     service_account: str = ""
     """Service account of the pods."""
 
-    datacenter_name: str = ""
+    datacenter_name: Annotated[str, schema(maxLength=FREE_NAME_LENGTH)] = ""
     """Name of the datacenter inside Cassandra, metadata.name when absent; of a datacenter only."""
 
     read_only_root_filesystem: bool | None = None

@@ -1,8 +1,8 @@
 """The part of the Common Expression Language that validation rules of CRDs commonly use.
 
 Literals, field selection, indexing, arithmetic, comparison, ``in``, ``&&``, ``||``, ``!``, ``?:``, ``has``, ``size``,
-``startsWith``, ``endsWith``, ``contains``, ``matches`` and the macros ``all``, ``exists``, ``exists_one``, ``filter``
-and ``map``. Everything else is ``Unsupported``.
+``startsWith``, ``endsWith``, ``contains``, ``matches``, of optional values ``hasValue`` and ``value``, and the macros
+``all``, ``exists``, ``exists_one``, ``filter`` and ``map``. Everything else is ``Unsupported``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import functools
 import operator
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from controller.sandbox.apiserver.equality import same
 
@@ -40,7 +40,24 @@ _BINARY: Final[list[dict[str, Callable[[Any, Any], Any]]]] = [
         "%": lambda left, right: left - right * int(left / right),
     },
 ]
+
+
+class Maybe(NamedTuple):
+    """An optional value, as ``oldSelf`` of a rule that asks for it so."""
+
+    there: bool
+    value: Any
+
+
+def _value(found: Maybe) -> Any:
+    if not found.there:
+        raise KeyError("optional.none() dereference")
+    return found.value
+
+
 _METHODS: Final[dict[str, Callable[..., Any]]] = {
+    "hasValue": lambda found: found.there,
+    "value": _value,
     "size": len,
     "startsWith": str.startswith,
     "endsWith": str.endswith,

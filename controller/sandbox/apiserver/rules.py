@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from controller.sandbox.apiserver.cel import EvaluationFailed, Unsupported, compile_rule
+from controller.sandbox.apiserver.cel import EvaluationFailed, Maybe, Unsupported, compile_rule
+from controller.sandbox.apiserver.ratcheting import unchanged
 from controller.sandbox.apiserver.validation import NO_VALUE, FieldError, field_error
 
 if TYPE_CHECKING:
@@ -19,8 +20,9 @@ _OLD: Final = re.compile(r"\boldSelf\b")
 def broken_rules(value: Any, old: Any, schema: Schema, path: str = "") -> Iterator[FieldError]:
     """The rules of ``schema`` that ``value`` breaks. ``old``: the value before, ``NO_VALUE`` when there was none.
 
-    A rule that speaks of ``oldSelf`` holds where there is nothing to compare with. Rules in a part of the language
-    that is not understood are passed over.
+    A rule that speaks of ``oldSelf`` holds where there is nothing to compare with, unless it takes an optional one. One
+    that does not speak of it holds where nothing has changed. Rules in a part of the language that is not understood
+    are passed over.
     """
     if value is None:
         return
@@ -43,10 +45,14 @@ def broken_rules(value: Any, old: Any, schema: Schema, path: str = "") -> Iterat
 
 def _judge(rule: dict[str, Any], value: Any, old: Any, schema: Schema, path: str) -> Iterator[FieldError]:
     text = rule.get("rule", "")
-    if (_OLD.search(text) and old is NO_VALUE) or rule.get("optionalOldSelf"):
+    of_change, optional = _OLD.search(text) is not None, rule.get("optionalOldSelf") is True
+    if of_change and old is NO_VALUE and not optional:
         return
     try:
-        if compile_rule(text)({"self": value, "oldSelf": old}):
+        before = Maybe(old is not NO_VALUE, old) if optional else old
+        if compile_rule(text)({"self": value, "oldSelf": before}):
+            return
+        if not of_change and old is not NO_VALUE and unchanged(value, old, schema):
             return
         detail = (rule.get("message") or f"failed rule: {text.strip()}").strip()
     except Unsupported:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from controller.sandbox.apiserver.ratcheting import settled
 from controller.sandbox.apiserver.rules import broken_rules
 from controller.sandbox.apiserver.validation import NO_VALUE, FieldError, validate
 
@@ -99,9 +100,11 @@ class Schema:
 
         ``old``: what it was before, for rules that speak of ``oldSelf``; None when it is created. Rules
         (``x-kubernetes-validations``) are judged only where the types are right, and only in the part of CEL that
-        ``cel`` understands.
+        ``cel`` understands. Of a custom resource what did not change is not held against an update.
         """
         found = validate(obj, self)
+        if found and old is not None and not self.typed:
+            found = [error for error in found if not settled(error.field, obj, old, self)]
         return found or list(broken_rules(obj, NO_VALUE if old is None else old, self))
 
 

@@ -1,0 +1,103 @@
+"""What the definition of K8ssandraClusters says in CEL: rules that need nothing but the object and what it was.
+
+API servers hold them without any webhook, from Kubernetes 1.30 on. Every field is looked at only where it is there: a
+rule that fails to evaluate refuses. And what breaks a rule already goes on breaking it: the definition may come after
+the object, and neither a finalizer nor a status may be stuck then. API servers do that by themselves only where nothing
+below preserves unknown fields, which is not the case here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+DATACENTERS: Final = 64  # rules over all pairs of datacenters have to fit into an API server's budget
+NAME_LENGTH: Final = 63  # characters of an RFC 1035 label
+FREE_NAME_LENGTH: Final = 253  # characters of names that are no label: enough for all, and a bound for the budget
+
+_LABEL: Final = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
+
+
+def _state(rule: Callable[[str], str], message: str) -> dict[str, Any]:
+    """A rule about one object, unless what it was broke it too; ``rule`` writes it for an expression."""
+    text = f"({rule('self')}) || oldSelf.hasValue() && !({rule('oldSelf.value()')})"
+    return {"rule": text, "message": message, "optionalOldSelf": True}
+
+
+def _change(rule: str, message: str) -> dict[str, Any]:
+    """A rule about a change; one that changes nothing has to keep it."""
+    return {"rule": rule, "message": message}
+
+
+def _each(condition: str) -> Callable[[str], str]:
+    """A condition that each datacenter ``d`` of a cluster keeps; ``@`` stands for the cluster."""
+
+    def rule(cluster: str) -> str:
+        datacenters = f"{cluster}.datacenters"
+        return f"!has({datacenters}) || {datacenters}.all(d, {condition.replace('@', cluster)})"
+
+    return rule
+
+
+def _cass_name(datacenter: str) -> str:
+    """The name of a datacenter inside Cassandra."""
+    said = f"{datacenter}.datacenterName"
+    return f"(has({said}) && {said} != '' ? {said} : {datacenter}.metadata.name)"
+
+
+OF_SPEC: Final = [
+    _state("has({}.cassandra)".format, "spec.cassandra is required: describe the Cassandra cluster"),
+]
+
+OF_CASSANDRA: Final[list[dict[str, Any]]] = [
+    _state(
+        "has({0}.datacenters) && size({0}.datacenters) > 0".format,
+        "datacenters is empty: name at least one; to remove the last one, delete the K8ssandraCluster",
+    ),
+    _state(
+        _each(f"d.metadata.name.matches('{_LABEL}')"),
+        "a datacenter's metadata.name is no DNS label: use lower-case letters, digits and -; for other names there is "
+        "datacenterName",
+    ),
+    _state(
+        _each("@.datacenters.exists_one(o, o.metadata.name == d.metadata.name)"),
+        "two datacenters have one metadata.name: give every datacenter a name of its own",
+    ),
+    _state(
+        _each(f"@.datacenters.exists_one(o, {_cass_name('o')} == {_cass_name('d')})"),
+        "two datacenters have one name inside Cassandra: give every datacenter a datacenterName of its own",
+    ),
+    _state(
+        _each("has(@.storageConfig) || has(d.storageConfig)"),
+        "storageConfig is required: set it here or in each datacenter",
+    ),
+    _state(
+        _each("has(@.serverVersion) || has(d.serverVersion)"),
+        "serverVersion is required: set it here or in each datacenter",
+    ),
+    _state(
+        _each(
+            "has(@.resources) || has(d.resources) || !(has(d.softPodAntiAffinity) ? d.softPodAntiAffinity : "
+            "has(@.softPodAntiAffinity) && @.softPodAntiAffinity)"
+        ),
+        "softPodAntiAffinity needs resources: set them here or in the datacenter",
+    ),
+    _change(
+        "!has(oldSelf.clusterName) || oldSelf.clusterName == '' || "
+        "has(self.clusterName) && self.clusterName == oldSelf.clusterName",
+        "clusterName cannot change: put it back",
+    ),
+    _change(
+        "!has(self.datacenters) || !has(oldSelf.datacenters) || self.datacenters.all(d, "
+        "!oldSelf.datacenters.exists(o, o.metadata.name == d.metadata.name) || "
+        "oldSelf.datacenters.exists(o, o.metadata.name == d.metadata.name && "
+        f"{_cass_name('o')} == {_cass_name('d')}))",
+        "datacenterName cannot change: put it back",
+    ),
+    _change(
+        "!has(self.datacenters) || !has(oldSelf.datacenters) || "
+        "self.datacenters.all(d, oldSelf.datacenters.exists(o, o.metadata.name == d.metadata.name)) || "
+        "oldSelf.datacenters.all(o, self.datacenters.exists(d, d.metadata.name == o.metadata.name))",
+        "a datacenter is added while another is removed: do one after the other; to rename a datacenter loses its data",
+    ),
+]
