@@ -23,6 +23,7 @@ from controller.kube.credentials import Credentials
 from controller.kube.errors import ClusterUnavailable, KubeError
 from controller.kube.objects import Object
 from controller.kube.read_only import ReadOnly
+from controller.replication.contents import Contents
 from controller.settings import Settings
 from controller.supervisor import Controller, MakeTransport
 
@@ -53,7 +54,8 @@ class Preview:
                         await self._seen(cluster)
         except TimeoutError:
             pass  # what is not known by then is waited for, and said so
-        wanted, sources = read(found), Sources(pool, self._controller.images())
+        wanted, contents = read(found), Contents(pool.local)
+        sources = Sources(pool, contents, self._controller.images(), foreseeing=True)
         for context in contexts(wanted):
             with suppress(KubeError):  # what cannot be read is not known, and the forecast says so
                 await sources.refresh(wanted, context)

@@ -11,9 +11,10 @@ import msgspec
 from controller.cassandra import labels
 from controller.cassandra.observe import Renderings
 from controller.cassandra.plan import plan
-from controller.cassandra.render import superuser_secret
+from controller.cassandra.render import superuser_secret, superuser_secret_name
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, CONTACT_SLICES, K8SSANDRA_CLUSTERS
 from controller.cassandra.snapshot import ASSUMED, Contacts, DatacenterView, Leftover, Snapshot
+from controller.cassandra.store_copies import StoreCopies
 from controller.cassandra.types import CassandraDatacenter, K8ssandraCluster
 from controller.fleet import former
 from controller.fleet.actions import FIELD_MANAGER, Action, Adopt, Apply, Create, Delete, Merge, Replace
@@ -88,8 +89,9 @@ def _after(snapshot: Snapshot, actions: list[Foreseen], renderings: Renderings) 
         object=whole,
         rendered=rendered,
         views=views,
-        superuser=_one(snapshot.superuser, actions, SECRETS),
-        replicated=_one(snapshot.replicated, actions, REPLICATED_SECRETS),
+        superuser=_one(snapshot.superuser, actions, SECRETS, superuser_secret_name(cluster)),
+        replicated=_one(snapshot.replicated, actions, REPLICATED_SECRETS, cluster.name),
+        stores=StoreCopies(),  # one step does all that is to be done for them
         contacts=_contacts(snapshot, [each.action for each in actions if not each.context]),
         keyspaces=ASSUMED,
         datacenters=(*shown.values(), *(left for left in others if left.object.head.uid not in gone)),
@@ -104,9 +106,9 @@ def _own_object(snapshot: Snapshot, actions: Iterable[Foreseen]) -> Object:
     return objects.parse(objects.encode(whole))
 
 
-def _one(live: Object | None, actions: Iterable[Foreseen], resource: Resource) -> Object | None:
+def _one(live: Object | None, actions: Iterable[Foreseen], resource: Resource, name: str) -> Object | None:
     for context, action in actions:
-        if not context and action.resource == resource:
+        if not context and action.resource == resource and target_of(action)[1] == name:
             live = _done(action, live)
     return live
 

@@ -22,6 +22,7 @@ REBUILD_SOURCE_DC: Final = "k8ssandra.io/rebuild-src-dc"
 PER_NODE_CONFIG_HASH: Final = "k8ssandra.io/per-node-config-hash"
 # Of the configuration that a datacenter's pods had when it was taken over with the reference operator's init script.
 ADOPTED_PER_NODE_CONFIG: Final = "k8ssandra.io/adopted-per-node-config-hash"
+STORES_OF: Final = "stores.k8ssandra.io"  # prefix of the label of Secrets that pods mount: <this>/<cluster>
 
 FINALIZER: Final = "k8ssandracluster.k8ssandra.io/finalizer"
 

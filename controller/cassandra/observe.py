@@ -9,10 +9,13 @@ import msgspec
 from controller.cassandra import labels, names
 from controller.cassandra.contacts_seen import contacts_seen, endpoints_seen
 from controller.cassandra.memo import Memo
+from controller.cassandra.origins import Origin
 from controller.cassandra.render import Rendered, RenderedDatacenter, render, superuser_secret_name
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.cassandra.snapshot import Away, DatacenterView, Leftover, Snapshot
 from controller.cassandra.sources import Sources
+from controller.cassandra.store_copies import observe_copies
+from controller.cassandra.stores import NOTHING
 from controller.cassandra.types import (
     CassandraClusterTemplate,
     CassandraDatacenter,
@@ -55,7 +58,7 @@ class _Pod(msgspec.Struct, frozen=True):
 class _Memo(msgspec.Struct, frozen=True):
     cluster: K8ssandraCluster
     annotation: str
-    revision: int
+    state: tuple[int, tuple[Origin, ...]]
     rendered: Rendered
 
 
@@ -69,26 +72,26 @@ class Renderings:
     def get(self, cluster: K8ssandraCluster) -> Rendered:
         uid = cluster.metadata.uid
         annotation = cluster.metadata.annotations.get(labels.INITIAL_SYSTEM_REPLICATION, "")
-        revision = self.sources.revision(uid)
+        state = self.sources.state(cluster)
         memo = self._memo.get(uid)
         # The generation alone would not do: after a restore of the API server's storage it may come again.
         if (
             memo is not None
-            and (memo.annotation, memo.revision) == (annotation, revision)
+            and (memo.annotation, memo.state) == (annotation, state)
             and memo.cluster.spec == cluster.spec
         ):
             return memo.rendered
         facts, problems = self.sources.facts(cluster)
         rendered = render(cluster, facts)
-        if problems:
-            # What is wrong with a Secret says more than that its passwords are not known.
-            named = {problem.datacenter for problem in problems}
+        # What is wrong with a Secret says more than that its passwords are not known; or it is about to be known.
+        named = {problem.datacenter for problem in problems} | self.sources.unknown(cluster)
+        if named:
             others = [each for each in rendered.errors if each.reason != NOT_KNOWN or each.datacenter not in named]
             rendered = msgspec.structs.replace(rendered, errors=(*problems, *others))
         self._memo.pop(uid, None)
         if len(self._memo) >= MEMO_SIZE:
             del self._memo[next(iter(self._memo))]
-        self._memo[uid] = _Memo(cluster, annotation, revision, rendered)
+        self._memo[uid] = _Memo(cluster, annotation, state, rendered)
         return rendered
 
 
@@ -112,7 +115,8 @@ def observe(pool: Pool, found: Object, renderings: Renderings, absent: tuple[str
     """
     cluster = read(found)
     # What is being deleted needs no valid specification, and nothing of it is rendered.
-    rendered = renderings.get(cluster) if found.head.deletion_timestamp is None else Rendered()
+    deleting = found.head.deletion_timestamp is not None
+    rendered = Rendered() if deleting else renderings.get(cluster)
     local = pool.local.cache
     owner = (cluster.namespace, cluster.name)
     sources = [
@@ -145,6 +149,7 @@ def observe(pool: Pool, found: Object, renderings: Renderings, absent: tuple[str
         settling=any(member.settling for context in named if (member := pool.get(context)) is not None),
         notices=tuple(notice for context in named if (notice := pool.said(context))),
         contacts=contacts_seen(local, cluster),
+        stores=observe_copies(cluster, local, NOTHING if deleting else renderings.sources.needs(cluster)),
         absent=absent,
     )
 
@@ -203,7 +208,11 @@ def _views(
             name: (one.k8s_context, one.metadata.namespace or cluster.namespace) for name, one in templates.items()
         }
         order = tuple(name for name, place in places.items() if (*place, name) in live)
-    return tuple(_view(pool, cluster, templates[name], by_name.get(name), live, sources, given) for name in order)
+    awaited = given.awaited(cluster)
+    return tuple(
+        _view(pool, cluster, templates[name], by_name.get(name), live, sources, given, awaited.get(name, ()))
+        for name in order
+    )
 
 
 def _view(
@@ -214,6 +223,7 @@ def _view(
     live: dict[tuple[str, str, str], Object],
     sources: list[str],
     given: Sources,
+    awaited: tuple[str, ...],
 ) -> DatacenterView:
     name, context, namespace = template.name, template.k8s_context, template.metadata.namespace or cluster.namespace
     reason = away(pool, context)
@@ -246,6 +256,7 @@ def _view(
         endpoints=endpoints_seen(cache, cluster, ring, name, decoded),
         secrets_ready=cluster.external_secrets
         or _secrets_ready(pool, member, cluster, namespace, sources, config_maps),
+        awaited=awaited,
         per_node=given.config_map(cluster, context, namespace, per_node.name) if per_node is not None else None,
     )
 

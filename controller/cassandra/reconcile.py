@@ -31,6 +31,7 @@ from controller.fleet.absences import Absences
 from controller.fleet.actions import (
     Create,
     Delete,
+    Merge,
     NameConflict,
     ObserveAgain,
     destroys,
@@ -69,7 +70,7 @@ class K8ssandraClusterReconciler:
         self._router = router
         self._contents = contents
         self._keyspaces = keyspaces
-        self._sources = Sources(pool, images)
+        self._sources = Sources(pool, contents, images)
         self._renderings = Renderings(self._sources)
         self._status = StatusWriter(pool.local, clock)
         self._problems: dict[tuple[str, str], tuple[Problem, ...]] = {}  # by UID and context, of the last pass there
@@ -152,7 +153,7 @@ class K8ssandraClusterReconciler:
                     await self._check_owner(snapshot)
                     owned = _removable
                 written = await perform(action, cluster.client, cluster.cache, partial(owned, snapshot), ground=ground)
-                if isinstance(action, Create) and action.resource == SECRETS and written is not None:
+                if isinstance(action, (Create, Merge)) and action.resource == SECRETS and written is not None:
                     self._contents.keep(written)  # it is about to be copied
             except ObserveAgain:
                 error = errors.Conflict(409, "Conflict", f"{action.resource.kind} changed meanwhile")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from enum import Enum
-from typing import Final
+from typing import Final, TypeVar
 
 from controller.cassandra import labels, names
 from controller.cassandra.contact_points import is_of_all_pods, pods
 from controller.cassandra.observe import contexts, pod_address, read
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, CONTACT_SLICES, K8SSANDRA_CLUSTERS
+from controller.cassandra.secrets import superuser_secret_name
+from controller.cassandra.stores import STORES, needs
 from controller.cassandra.types import CassandraDatacenter, K8ssandraCluster
 from controller.cassandra.watches import owner_of, ring_of
 from controller.engine.store import Delta
@@ -17,10 +20,11 @@ from controller.fleet.cluster import Cluster
 from controller.fleet.pool import Pool
 from controller.kube.errors import Malformed
 from controller.kube.objects import Object
-from controller.kube.resources import ENDPOINT_SLICES, PODS, SERVICES, Resource
+from controller.kube.resources import ENDPOINT_SLICES, PODS, SECRETS, SERVICES, Resource
 from controller.replication.types import REPLICATED_SECRETS
 
 KIND: Final = K8SSANDRA_CLUSTERS.kind
+K = TypeVar("K", bound=Hashable)
 SEEDS_TOGETHER: Final = (
     0.25  # s; the seeds of a datacenter start side by side, and one write beside others does for all
 )
@@ -30,7 +34,7 @@ CONTACTS_TOGETHER: Final = 0.5  # s; a pod that starts is seen in its slice twic
 class _Known:
     """What routing needs of one K8ssandraCluster."""
 
-    __slots__ = ("acted_on", "contexts", "prepared", "rings", "updates")
+    __slots__ = ("acted_on", "contexts", "prepared", "rings", "secrets", "updates")
 
     def __init__(self, cluster: K8ssandraCluster) -> None:
         metadata = cluster.metadata
@@ -50,6 +54,8 @@ class _Known:
             (entry.k8s_context, entry.metadata.namespace or cluster.namespace, ring, names.label_value(entry.name))
             for entry in (template.datacenters if template is not None else ())
         )
+        named = {superuser_secret_name(cluster), *needs(cluster).secrets}
+        self.secrets = frozenset((cluster.namespace, name) for name in named)
 
 
 class _Reach(Enum):
@@ -113,6 +119,13 @@ def _acted_on_by_others(datacenter: CassandraDatacenter) -> tuple[object, ...]:
     )
 
 
+def _drop(index: dict[K, set[tuple[str, str]]], key: K, owner: tuple[str, str]) -> None:
+    owners = index.get(key, set())
+    owners.discard(owner)
+    if not owners:
+        index.pop(key, None)
+
+
 class Router:
     """Turns changes into items of kind K8ssandraCluster."""
 
@@ -120,6 +133,7 @@ class Router:
         self._pool = pool
         self._known: dict[tuple[str, str], _Known] = {}  # by namespace and name
         self._by_ring: dict[tuple[str, str, str, str], set[tuple[str, str]]] = {}
+        self._by_secret: dict[tuple[str, str], set[tuple[str, str]]] = {}  # of the control plane
 
     def route(self, cluster: Cluster, resource: Resource, deltas: list[Delta]) -> None:
         """Queue what a batch of changes in ``cluster`` concerns."""
@@ -128,6 +142,8 @@ class Router:
                 self._cluster_changed(delta)
             return
         for delta in deltas:
+            if cluster is self._pool.local and resource in (SECRETS, REPLICATED_SECRETS):
+                self._secret_changed(resource, delta)
             for owner in self._owners(cluster, resource, delta):
                 if resource == CASSANDRA_DATACENTERS:
                     self._datacenter_changed(owner, cluster, _reach(delta))
@@ -185,6 +201,23 @@ class Router:
         if reach is _Reach.ITS_OWN_CONTEXT:
             self._queue(owner, cluster.context)
 
+    def _secret_changed(self, resource: Resource, delta: Delta) -> None:
+        """A Secret of the control plane that a cluster names: its own item reads it there, and tells the others.
+
+        Of ReplicatedSecrets it matters when one is gone that had a name which a cluster needs.
+        """
+        head = delta.object.head
+        if resource == REPLICATED_SECRETS:
+            for name in (head.name, head.name.removesuffix(STORES)):
+                if delta.new is None and (head.namespace, name) in self._known:
+                    self._queue((head.namespace, name), "")
+            return
+        for owner in sorted(self._by_secret.get((head.namespace, head.name), ())):
+            if delta.old is None or delta.new is None:
+                self._everywhere(owner)  # whether there is a copy to wait for concerns all
+            else:
+                self._queue(owner, "")
+
     def _seed_changed(self, owner: tuple[str, str], cluster: Cluster, delta: Delta) -> None:
         """Seeds are written beside all datacenters but their own."""
         old, new = (ring_of(side.head) if side is not None else None for side in (delta.old, delta.new))
@@ -205,14 +238,15 @@ class Router:
         known = self._known[owner] = _Known(cluster)
         for ring in known.rings:
             self._by_ring.setdefault(ring, set()).add(owner)
+        for secret in known.secrets:
+            self._by_secret.setdefault(secret, set()).add(owner)
 
     def _forget(self, owner: tuple[str, str]) -> None:
         known = self._known.pop(owner, None)
         for ring in known.rings if known is not None else ():
-            owners = self._by_ring.get(ring, set())
-            owners.discard(owner)
-            if not owners:
-                self._by_ring.pop(ring, None)
+            _drop(self._by_ring, ring, owner)
+        for secret in known.secrets if known is not None else ():
+            _drop(self._by_secret, secret, owner)
 
     def _owners(self, cluster: Cluster, resource: Resource, delta: Delta) -> set[tuple[str, str]]:
         """The K8ssandraClusters that name the place of this object: a label alone proves nothing."""

@@ -25,7 +25,7 @@ def superuser_secret(cluster: K8ssandraCluster, password: str) -> dict[str, Any]
     return {
         "apiVersion": SECRETS.api_version,
         "kind": SECRETS.kind,
-        "metadata": _metadata(cluster, name, labels.replicated(cluster.name, cluster.namespace)),
+        "metadata": metadata_of(cluster, name, labels.replicated(cluster.name, cluster.namespace)),
         "type": "Opaque",
         "data": {"username": _base64(name), "password": _base64(password)},
     }
@@ -49,7 +49,7 @@ def replicated_secret(cluster: K8ssandraCluster) -> dict[str, Any] | None:
     return {
         "apiVersion": REPLICATED_SECRETS.api_version,
         "kind": REPLICATED_SECRETS.kind,
-        "metadata": _metadata(cluster, cluster.name, labels.owner(cluster.name, cluster.namespace)),
+        "metadata": metadata_of(cluster, cluster.name, labels.owner(cluster.name, cluster.namespace)),
         "spec": {
             "selector": {"matchLabels": own},
             "replicationTargets": list(targets.values()),
@@ -69,7 +69,8 @@ def owner_reference(cluster: K8ssandraCluster) -> dict[str, Any]:
     }
 
 
-def _metadata(cluster: K8ssandraCluster, name: str, own: dict[str, str]) -> dict[str, Any]:
+def metadata_of(cluster: K8ssandraCluster, name: str, own: dict[str, str]) -> dict[str, Any]:
+    """Metadata of an object in the control plane that goes with its cluster; ``own``: labels, beside the common."""
     common = cluster.spec.cassandra.metadata if cluster.spec.cassandra else ClusterMetadata()
     metadata: dict[str, Any] = {
         "name": name,

@@ -9,6 +9,7 @@ import msgspec
 
 from controller.cassandra.changes import Place
 from controller.cassandra.render import Rendered, RenderedDatacenter
+from controller.cassandra.store_copies import StoreCopies
 from controller.cassandra.types import CassandraDatacenter, K8ssandraCluster
 from controller.kube.objects import Object
 from controller.management.replication import Replication
@@ -28,7 +29,8 @@ class DatacenterView(msgspec.Struct, frozen=True, kw_only=True):
     what the caches held before is in the other fields all the same. ``known``: the caches of that cluster have been
     filled once. ``seeds``: IP addresses of its seed pods. ``endpoints``: the slices with all its pods.
     ``secrets_ready``: every Secret that its pods need is in its namespace. ``per_node``: the user's ConfigMap with the
-    configuration of single nodes.
+    configuration of single nodes. ``awaited``: names of Secrets of users that it needs and that are not there, or not
+    known to be.
     """
 
     name: str
@@ -45,6 +47,7 @@ class DatacenterView(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: tuple[Object, ...] = ()
     secrets_ready: bool = False
     per_node: Object | None = None
+    awaited: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
@@ -145,6 +148,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     contacts: Contacts = Contacts()
     foreign: tuple[ForeignWrite, ...] = ()  # what is left alone now, for somebody else writes it
     keyspaces: SystemKeyspaces = ASSUMED
+    stores: StoreCopies = StoreCopies()
     absent: tuple[str, ...] = ()  # contexts where live reads found nothing of ours left (asked when deleting)
 
     @property

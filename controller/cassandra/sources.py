@@ -2,68 +2,95 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
-
-import msgspec
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from typing import Any, Final
 
 from controller.cassandra import facts, labels
 from controller.cassandra.images import Images, needs_image
+from controller.cassandra.origins import Origin, Origins, place_of
 from controller.cassandra.problems import FieldProblem
-from controller.cassandra.render import Facts, needed_passwords
+from controller.cassandra.readings import (
+    LOOK_AGAIN,
+    READ_AGAIN,
+    Place,
+    Reading,
+    cached,
+    is_watched,
+    outdated,
+    read,
+)
+from controller.cassandra.render import Facts, PasswordSource
+from controller.cassandra.stores import Needs, needs
 from controller.cassandra.system_replication import parse_replication
-from controller.cassandra.types import K8ssandraCluster
+from controller.cassandra.types import K8ssandraCluster, K8ssandraClusterSpec
 from controller.cassandra.watches import owner_of
 from controller.fleet.cluster import Cluster
 from controller.fleet.pool import Pool
-from controller.kube import errors
 from controller.kube.objects import Object
 from controller.kube.resources import CONFIG_MAPS, SECRETS, Resource
+from controller.replication.contents import Contents
 
-READ_AGAIN: Final = 300.0  # s between two reads of what no watch tells of: it is the user's, and not labelled as ours
-LOOK_AGAIN: Final = 30.0  # s until something that was not there is looked for again
 SUPERUSER_KEYS: Final = frozenset({"username", "password"})
 
-
-class Place(NamedTuple):
-    """Where an object is."""
-
-    resource: Resource
-    context: str
-    namespace: str
-    name: str
+__all__ = ["LOOK_AGAIN", "READ_AGAIN", "Place", "Sources"]
 
 
-class _Reading(msgspec.Struct, frozen=True):
-    """What was read. ``content``: of a Secret only the keys that are needed; None when there was no object."""
+class _Unknown(Enum):
+    UNKNOWN = 1
 
-    content: dict[str, Any] | None
-    found: Object | None  # of ConfigMaps
-    version: tuple[str, str]
-    at: float  # loop time
 
-    @property
-    def lasts(self) -> float:
-        """Seconds for which it is believed where no watch tells."""
-        return LOOK_AGAIN if self.content is None else READ_AGAIN
-
-    def __repr__(self) -> str:
-        return f"_Reading({self.version}, {'there' if self.content is not None else 'absent'})"
+_UNKNOWN: Final = _Unknown.UNKNOWN
 
 
 class Sources:
     """What is known of them, by K8ssandraCluster. What cannot be read again stays as it was read last."""
 
-    def __init__(self, pool: Pool, images: Images | None = None) -> None:
+    def __init__(
+        self, pool: Pool, contents: Contents, images: Images | None = None, *, foreseeing: bool = False
+    ) -> None:
         self._pool = pool
+        self._contents = contents
         self._images = images or Images()
-        self._readings: dict[str, dict[Place, _Reading]] = {}  # by UID
+        self._origins = Origins(pool, foreseeing=foreseeing)
+        self._readings: dict[str, dict[Place, Reading]] = {}  # by UID
         self._revisions: dict[str, int] = {}
+        self._needs: dict[str, tuple[K8ssandraClusterSpec, Needs]] = {}  # by UID
 
     def revision(self, uid: str) -> int:
         """Another number whenever ``facts`` may say something else."""
         return self._revisions.get(uid, 0) + self._images.revision
+
+    def state(self, cluster: K8ssandraCluster) -> tuple[int, tuple[Origin, ...]]:
+        """Another one whenever ``facts`` may say something else, also because of what caches show."""
+        readings = self._readings.get(cluster.metadata.uid, {})
+        origins = tuple(self._origins.of(cluster, each, readings) for each in self.needs(cluster).mounted)
+        return self.revision(cluster.metadata.uid), origins
+
+    def needs(self, cluster: K8ssandraCluster) -> Needs:
+        """The Secrets of users that a cluster needs."""
+        uid = cluster.metadata.uid
+        known = self._needs.get(uid)
+        if known is None or known[0] != cluster.spec:
+            known = self._needs[uid] = (cluster.spec, needs(cluster))
+        return known[1]
+
+    def awaited(self, cluster: K8ssandraCluster) -> dict[str, tuple[str, ...]]:
+        """By datacenter, the Secrets that it has to wait for: those that pods do not find, and unknown passwords."""
+        readings = self._readings.get(cluster.metadata.uid, {})
+        found: dict[str, dict[str, None]] = {}
+        for mounted in self.needs(cluster).mounted:
+            if not self._origins.of(cluster, mounted, readings).there:
+                found.setdefault(mounted.datacenter, {})[mounted.secret] = None
+        for source in self.needs(cluster).passwords:
+            if self._password(cluster, source) is _UNKNOWN:
+                found.setdefault(source.datacenter, {})[source.secret] = None
+        return {name: tuple(secrets) for name, secrets in found.items()}
+
+    def unknown(self, cluster: K8ssandraCluster) -> frozenset[str]:
+        """The datacenters of which it is not known yet whether their passwords are there."""
+        sources = self.needs(cluster).passwords
+        return frozenset(each.datacenter for each in sources if self._password(cluster, each) is _UNKNOWN)
 
     def facts(self, cluster: K8ssandraCluster) -> tuple[Facts, list[FieldProblem]]:
         """What is known now, and what is wrong with it."""
@@ -77,16 +104,21 @@ class Sources:
 
             return found
 
+        passwords: dict[tuple[str, str, str], facts.Manifest | None] = {}
+        for source in self.needs(cluster).passwords:
+            content = self._password(cluster, source)
+            if isinstance(content, dict):
+                passwords[source.context, source.namespace, source.secret] = content
         replication = parse_replication(annotation) if annotation else None
         known, problems = facts.gather(
             cluster,
-            find(SECRETS),
+            lambda *place: passwords.get(place),
             find(CONFIG_MAPS),
             replication=replication,
             image=self._images.image,
             image_problem=self._images.problem,
         )
-        return known, [*problems, *_unfit_superuser(cluster, find(SECRETS))]
+        return known, [*problems, *self._absent(cluster, readings), *_unfit_superuser(cluster, find(SECRETS))]
 
     def config_map(self, cluster: K8ssandraCluster, context: str, namespace: str, name: str) -> Object | None:
         """A ConfigMap as it was read last."""
@@ -103,27 +135,90 @@ class Sources:
 
     async def _refresh(self, cluster: K8ssandraCluster, context: str) -> float:
         member, uid = self._pool.get(context), cluster.metadata.uid
-        needed = {place: keys for place, keys in _needed(cluster).items() if place.context == context}
-        if member is None or not needed:
+        if member is None:
             return 0.0
+        needed, due = self._needed(cluster, member, self._readings.get(uid, {}))
+        if not needed:
+            return due
         readings = self._readings.setdefault(uid, {})
-        due = 0.0
         for place, keys in needed.items():
             before = readings.get(place)
-            if before is None or _outdated(member, place, before):
-                now = readings[place] = await _read(member, place, keys)
-                if before is None or before.content != now.content or before.found != now.found:
+            if before is None or outdated(member, place, before, keys):
+                now = readings[place] = await read(member, place, keys, self._contents)
+                if before is None or not before.same(now):
                     self._revisions[uid] = self._revisions.get(uid, 0) + 1
-            live = _cached(member, place)
-            if live is None or owner_of(live.head) is None:  # no event of it leads here
-                wait = LOOK_AGAIN if live is not None else readings[place].lasts
-                due = min(due or wait, wait)
+            live = cached(member, place)
+            if is_watched(member, place) or (live is not None and owner_of(live.head) is not None):
+                continue  # its events lead here
+            wait = LOOK_AGAIN if live is not None else readings[place].lasts
+            due = min(due or wait, wait)
         return due
+
+    def _needed(
+        self, cluster: K8ssandraCluster, member: Cluster, readings: Mapping[Place, Reading]
+    ) -> tuple[dict[Place, frozenset[str]], float]:
+        """What is to be read in one context, with the keys that are needed; and seconds until more is, 0 for never."""
+        found: dict[Place, frozenset[str]] = {place: frozenset() for place in _per_node(cluster)}
+        due = 0.0
+
+        def need(place: Place, *keys: str) -> None:
+            found[place] = found.get(place, frozenset()) | set(keys)
+
+        needs = self.needs(cluster)
+        for mounted in needs.mounted:
+            if mounted.context == member.context:
+                wait = self._origins.due(cluster, mounted, readings, member)
+                if wait == 0.0:
+                    need(place_of(mounted))
+                elif wait is not None:
+                    due = min(due or wait, wait)
+        for source in needs.passwords:
+            # The control plane's at once, so that they are there when the copies are.
+            need(Place(SECRETS, "", source.namespace, source.secret), source.key)
+            for place in self._places(cluster, source) or ():
+                need(place, source.key)
+                if place not in readings or readings[place].content is not None:
+                    break
+        if name := _given_superuser(cluster):
+            need(Place(SECRETS, "", cluster.namespace, name), *SUPERUSER_KEYS)
+        return {place: keys for place, keys in found.items() if place.context == member.context}, due
+
+    def _places(self, cluster: K8ssandraCluster, source: PasswordSource) -> tuple[Place, ...] | None:
+        beside = (source.datacenter, source.beside)
+        mounted = next((one for one in self.needs(cluster).mounted if (one.datacenter, one.secret) == beside), None)
+        readings = self._readings.get(cluster.metadata.uid, {})
+        return self._origins.password_places(cluster, source, mounted, readings)
+
+    def _password(self, cluster: K8ssandraCluster, source: PasswordSource) -> dict[str, Any] | _Unknown | None:
+        """The Secret with a password: its content, None when there is none."""
+        readings = self._readings.get(cluster.metadata.uid, {})
+        places = self._places(cluster, source)
+        for place in places if places is not None else ():
+            if place not in readings:
+                return _UNKNOWN
+            if (content := readings[place].content) is not None:
+                return content
+        return _UNKNOWN if places is None else None
+
+    def _absent(self, cluster: K8ssandraCluster, readings: Mapping[Place, Reading]) -> Iterator[FieldProblem]:
+        """The Secrets that pods would wait for in vain."""
+        for mounted in self.needs(cluster).mounted:
+            if self._origins.of(cluster, mounted, readings) is Origin.ABSENT:
+                where = f"in context {mounted.context}" if mounted.context else "in the control plane's cluster"
+                yield FieldProblem(
+                    mounted.field,
+                    f"Secret {mounted.namespace}/{mounted.secret} is not there {where}",
+                    f"create it there, or as {cluster.namespace}/{mounted.secret} in the control plane, to be copied",
+                    mounted.datacenter,
+                    "SecretNotFound",
+                )
 
     def forget(self, uid: str) -> None:
         """The K8ssandraCluster is gone."""
         self._readings.pop(uid, None)
         self._revisions.pop(uid, None)
+        self._needs.pop(uid, None)
+        self._origins.forget(uid)
 
     def forget_context(self, context: str) -> None:
         """The context is no more: another cluster may be called so next."""
@@ -131,18 +226,6 @@ class Sources:
             for place in [place for place in readings if place.context == context]:
                 del readings[place]
                 self._revisions[uid] = self._revisions.get(uid, 0) + 1
-
-
-def _needed(cluster: K8ssandraCluster) -> dict[Place, frozenset[str]]:
-    """The objects, with the keys that are needed of each; () for all."""
-    found: dict[Place, frozenset[str]] = {}
-    for source in needed_passwords(cluster):
-        place = Place(SECRETS, source.context, source.namespace, source.secret)
-        found[place] = found.get(place, frozenset()) | {source.key}
-    if name := _given_superuser(cluster):
-        place = Place(SECRETS, "", cluster.namespace, name)
-        found[place] = found.get(place, frozenset()) | SUPERUSER_KEYS
-    return {**found, **dict.fromkeys(_per_node(cluster), frozenset())}
 
 
 def _given_superuser(cluster: K8ssandraCluster) -> str:
@@ -174,31 +257,3 @@ def _per_node(cluster: K8ssandraCluster) -> Iterator[Place]:
         if reference is not None and reference.name:
             namespace = datacenter.metadata.namespace or cluster.namespace
             yield Place(CONFIG_MAPS, datacenter.k8s_context, namespace, reference.name)
-
-
-def _cached(member: Cluster, place: Place) -> Object | None:
-    cache = member.cache
-    if place.resource not in cache.stores or not cache.covers(place.namespace):
-        return None
-    return cache.get(place.resource, place.namespace, place.name)
-
-
-def _outdated(member: Cluster, place: Place, reading: _Reading) -> bool:
-    live = _cached(member, place)
-    if live is not None:
-        return (live.head.uid, live.head.resource_version) != reading.version
-    return asyncio.get_running_loop().time() - reading.at >= reading.lasts
-
-
-async def _read(member: Cluster, place: Place, keys: frozenset[str]) -> _Reading:
-    now = asyncio.get_running_loop().time()
-    try:
-        found = await member.client.get(place.resource, place.namespace, place.name)
-    except errors.NotFound:
-        return _Reading(None, None, ("", ""), now)
-    version = (found.head.uid, found.head.resource_version)
-    whole = found.decode(dict)
-    if place.resource == SECRETS:
-        data = whole.get("data") or {}
-        return _Reading({"data": {key: data[key] for key in sorted(keys) if key in data}}, None, version, now)
-    return _Reading({key: whole.get(key) or {} for key in ("data", "binaryData")}, found, version, now)

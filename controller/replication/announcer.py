@@ -31,7 +31,8 @@ class Announcer:
     def announce(self, found: Object, outcomes: Iterable[Outcome]) -> None:
         """An Event for every target with which something is wrong that was not wrong before."""
         head = found.head
-        now = frozenset(outcome for outcome in outcomes if not outcome.ok and outcome.reason != DELETED)
+        wrong = [outcome for outcome in outcomes if not outcome.ok and outcome.reason != DELETED]
+        now = frozenset(outcome for outcome in wrong if not outcome.told_elsewhere)
         about = Reference(REPLICATED_SECRETS.api_version, REPLICATED_SECRETS.kind, head.namespace, head.name, head.uid)
         for outcome in sorted(now - self._announced.get(head.uid, frozenset()), key=str):
             place = f"{outcome.context or 'the control plane'}, namespace {outcome.namespace}: "

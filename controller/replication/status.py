@@ -26,6 +26,7 @@ class Outcome(msgspec.Struct, frozen=True):
     ok: bool
     reason: str
     message: str = ""
+    told_elsewhere: bool = False  # it is the whole cluster's trouble, of which its ClientConfig tells
 
 
 PENDING: Final = "Pending"  # reason of a target whose context's own pass ends soon: not worth a write
@@ -129,7 +130,7 @@ class ReplicationStatus:
             return Outcome(context, namespace, False, PENDING)
         if not cluster.state.usable or not cluster.cache.synced(SECRETS):
             state = health(cluster)
-            return Outcome(context, namespace, False, str(state.reason), state.message + escape)
+            return Outcome(context, namespace, False, str(state.reason), state.message + escape, told_elsewhere=True)
         known = outcomes.get(context, ())
         if place < len(known) and known[place].namespace == namespace:
             return known[place]

@@ -15,7 +15,7 @@ from controller.cassandra.system_replication import format_replication, initial_
 from controller.fleet.actions import Action, Apply, Create, Merge
 from controller.kube.objects import Object, encode
 from controller.kube.resources import SECRETS
-from controller.replication.types import FINALIZER, ORPHAN, REPLICATED_SECRETS
+from controller.replication.types import FINALIZER, ONLY, ORPHAN, REPLICATED_SECRETS
 
 # Every pass in every context asks, and nearly always nothing has changed.
 _COMPARED: Final = Memo[tuple[bytes, bytes], bool](1024)
@@ -79,18 +79,30 @@ def secrets(snapshot: Snapshot) -> tuple[list[Action], bool]:
             actions.append(Merge(SECRETS, patch, superuser))
     replicated = replicated_secret(cluster)
     if replicated is not None:
-        if snapshot.replicated is None:
-            # Born with the finalizer that its own reconciler would have to add before the first copy.
-            actions.append(Create(REPLICATED_SECRETS, _held(replicated)))
-        elif _is_ours(snapshot, live := snapshot.replicated) and _differs(replicated, live):
-            held = FINALIZER in (live.decode(dict)["metadata"].get("finalizers") or [])
-            actions.append(Apply(REPLICATED_SECRETS, _held(replicated) if held else replicated, live))
+        actions += keep_replicated(snapshot, replicated, snapshot.replicated)
     return actions, superuser is None
+
+
+def keep_replicated(snapshot: Snapshot, replicated: dict[str, Any], live: Object | None) -> list[Action]:
+    """What makes a ReplicatedSecret of the cluster be as wanted: nothing, when it is, or is somebody else's."""
+    if live is None:
+        # Born with the finalizer that its own reconciler would have to add before the first copy.
+        return [Create(REPLICATED_SECRETS, _held(replicated))]
+    if not _is_ours(snapshot, live) or not _differs(replicated, live):
+        return []
+    held = FINALIZER in (live.decode(dict)["metadata"].get("finalizers") or [])
+    return [Apply(REPLICATED_SECRETS, _held(replicated) if held else replicated, live)]
 
 
 def _differs(replicated: dict[str, Any], live: Object) -> bool:
     wanted = {"metadata": replicated["metadata"], "spec": replicated["spec"]}
-    return _COMPARED.get((encode(wanted), live.raw), lambda: bool(diff_fields(wanted, live.decode(dict))))
+    return _COMPARED.get((encode(wanted), live.raw), lambda: _is_other(wanted, live.decode(dict)))
+
+
+def _is_other(wanted: dict[str, Any], live: dict[str, Any]) -> bool:
+    """Whether a field differs, or the restriction to some targets is there although it is wanted no more."""
+    sides = [(side["metadata"].get("annotations") or {}).get(ONLY) for side in (wanted, live)]
+    return sides[0] != sides[1] or bool(diff_fields(wanted, live))
 
 
 def _held(replicated: dict[str, Any]) -> dict[str, Any]:

@@ -65,6 +65,8 @@ def plan_datacenter(
     step.problems += moves
     if view.rendered is None and view.live is not None:
         step.actions += renew_seeds(snapshot, view)
+    if view.awaited and (view.rendered is None or view.live is None):
+        step.waits.append(_awaits_secrets(view))
     if view.rendered is None or not prepared or (moves and view.live is None):
         return step
     step.actions += _watch_per_node(snapshot, view)
@@ -96,6 +98,7 @@ def _plan_creation(
     if not view.secrets_ready:
         message = f"the cluster's Secrets are not all in {view.place} yet"
         step.waits.append(Wait("SecretsNotReplicated", message, view.name))
+    if not view.secrets_ready or view.awaited:
         return
     if behind:
         step.waits.append(Wait("WaitingForDatacenter", f"{view.name} waits for {behind}", view.name))
@@ -140,6 +143,9 @@ def _plan_update(
     wanted_stamp = desired["metadata"]["annotations"][labels.RESOURCE_HASH]
     fields = compared(wanted_stamp, live, lambda: _differences(desired, actual, same=stamp == wanted_stamp))
     outdated = stamp.startswith("v1:") and stamp != wanted_stamp
+    if fields and update and view.awaited:
+        step.waits.append(_awaits_secrets(view))
+        return
     if fields and update and not behind and not step.problems:
         removes = _shrinks(desired, actual)
         step.actions.append(Apply(CASSANDRA_DATACENTERS, desired, live, removes=removes))
@@ -168,6 +174,11 @@ def _differences(desired: dict[str, Any], actual: dict[str, Any], *, same: bool)
     once: then there may be fields, too, that are wanted no more."""
     found = diff_fields(desired["spec"], actual.get("spec"))
     return found if found or same else left_over(desired["spec"], actual)
+
+
+def _awaits_secrets(view: DatacenterView) -> Wait:
+    message = f"{view.name} waits for {', '.join(f'Secret {view.namespace}/{name}' for name in view.awaited)}"
+    return Wait("SecretsNotReplicated", f"{message} in {view.place}", view.name)
 
 
 def _shrinks(desired: dict[str, Any], actual: dict[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from controller.cassandra import labels
+from controller.cassandra.plan import stores
 from controller.cassandra.plan.model import Chain, Plan, Problem, Wait, pruned
 from controller.cassandra.plan.status import compose_deletion
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
@@ -39,7 +40,7 @@ def plan(snapshot: Snapshot, reported: tuple[Problem, ...]) -> Plan:
     if not holding and not unproven:
         rest = [name for name in snapshot.cluster.metadata.finalizers if name != labels.FINALIZER]
         last = Merge(K8SSANDRA_CLUSTERS, {"metadata": {"finalizers": rest}}, snapshot.object, exactly=True)
-        return Plan(chains={"": (Chain("", (last,)),)})
+        return Plan(chains={"": (Chain("", (*stores.release(snapshot), last)),)})
     return Plan(
         chains=pruned(chains),
         waits=tuple(waits),

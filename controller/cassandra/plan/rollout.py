@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controller.cassandra import labels
 from controller.cassandra.changes import Place, forbidden_moves
-from controller.cassandra.plan import control, deletion, foreign, keyspaces
+from controller.cassandra.plan import control, deletion, foreign, keyspaces, stores
 from controller.cassandra.plan.contacts import contacts
 from controller.cassandra.plan.datacenters import Step, plan_datacenter
 from controller.cassandra.plan.model import Chain, Plan, Problem, Wait, pruned
@@ -25,6 +25,7 @@ def plan(snapshot: Snapshot, reported: tuple[Problem, ...] = ()) -> Plan:
     problems = [
         *(Problem(problem.reason, str(problem), problem.datacenter) for problem in rendered.errors),
         *control.check(snapshot),
+        *stores.check(snapshot),
         *_strangers(snapshot),
         *foreign.problems(snapshot),
         *reported,
@@ -37,6 +38,7 @@ def plan(snapshot: Snapshot, reported: tuple[Problem, ...] = ()) -> Plan:
         return Plan(problems=tuple(problems), status=compose(snapshot, {}, [], problems, False))
     preparation = control.preparation(snapshot)
     secret_actions, superuser = control.secrets(snapshot)
+    secret_actions += stores.actions(snapshot)
     own = [Chain("", tuple(preparation)), *(Chain("", (action,)) for action in secret_actions)]
     chains: dict[str, list[Chain]] = {"": own}
     waits: list[Wait] = []

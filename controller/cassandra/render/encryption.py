@@ -29,7 +29,10 @@ class StorePasswords(msgspec.Struct, frozen=True):
 
 
 class PasswordSource(msgspec.Struct, frozen=True):
-    """Where the password of a store is: in the datacenter's cluster, in the K8ssandraCluster's namespace."""
+    """Where the password of a store is: in the datacenter's cluster, in the K8ssandraCluster's namespace.
+
+    ``beside``: the Secret with the store itself.
+    """
 
     datacenter: str
     context: str
@@ -38,6 +41,7 @@ class PasswordSource(msgspec.Struct, frozen=True):
     store: Literal["keystore", "truststore"]
     secret: str
     key: str
+    beside: str = ""
 
 
 class Encryption(msgspec.Struct, frozen=True):
@@ -86,7 +90,7 @@ def password_sources(template: Template) -> tuple[PasswordSource, ...]:
         return ()
     found = []
     for side in active_sides(template):
-        stores = _stores(template, side)
+        stores = stores_of(template, side)
         for store, reference, password in (
             ("keystore", stores.keystore_secret_ref, stores.keystore_password_secret_ref),
             ("truststore", stores.truststore_secret_ref, stores.truststore_password_secret_ref),
@@ -104,6 +108,7 @@ def password_sources(template: Template) -> tuple[PasswordSource, ...]:
                     store=store,  # type: ignore[arg-type]  # one of the two above
                     secret=secret,
                     key=key,
+                    beside=(reference or SecretKey()).name,
                 )
             )
     return tuple(found)
@@ -114,7 +119,7 @@ def check(template: Template, known: dict[Side, StorePasswords]) -> list[FieldPr
     problems = []
     for side in active_sides(template):
         path = f"spec.cassandra.{side}EncryptionStores"
-        stores = _stores(template, side)
+        stores = stores_of(template, side)
         missing = [
             name
             for name, reference in (
@@ -129,7 +134,7 @@ def check(template: Template, known: dict[Side, StorePasswords]) -> list[FieldPr
         ]
         if not missing and not template.cluster.external_secrets and side not in known:
             message = "the passwords of the stores are not known"
-            remedy = "create the Secrets in the cluster of the datacenter, in the namespace of the K8ssandraCluster"
+            remedy = "create the Secrets in the control plane, or in the cluster of the datacenter, in this namespace"
             problems.append(FieldProblem(path, message, remedy, template.datacenter.name, "SecretNotFound"))
     return problems
 
@@ -145,7 +150,7 @@ def encryption(template: Template, known: dict[Side, StorePasswords]) -> Encrypt
             options += _JMX_TLS if side == "client" else ()
             continue
         passwords = known[side]
-        stores = _stores(template, side)
+        stores = stores_of(template, side)
         paths = {}
         for store, reference, password in (
             ("keystore", stores.keystore_secret_ref, passwords.keystore),
@@ -175,7 +180,8 @@ def _options(yaml: dict[str, Any], side: Side) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _stores(template: Template, side: Side) -> EncryptionStores:
+def stores_of(template: Template, side: Side) -> EncryptionStores:
+    """The references of one side; empty ones when there are none."""
     cassandra = template.cassandra
     stores = cassandra.client_encryption_stores if side == "client" else cassandra.server_encryption_stores
     return stores or EncryptionStores()

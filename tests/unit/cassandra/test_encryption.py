@@ -164,7 +164,7 @@ def test_passwords_are_read_in_each_datacenters_cluster_and_the_clusters_namespa
     )
     first, *_ = needed_passwords(given)
     assert len(needed_passwords(given)) == 4
-    assert first == PasswordSource("dc1", "kind-dc1", "ns", "client", "keystore", "ks", "keystore-password")
+    assert first == PasswordSource("dc1", "kind-dc1", "ns", "client", "keystore", "ks", "keystore-password", "ks")
 
 
 def test_passwords_do_not_show_themselves() -> None:

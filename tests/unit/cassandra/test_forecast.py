@@ -6,6 +6,7 @@ from controller.cassandra.forecast import HIDDEN, Forecast, forecast
 from controller.cassandra.observe import Renderings
 from controller.cassandra.snapshot import Away
 from controller.cassandra.sources import Sources
+from controller.replication.contents import Contents
 from tests.unit.cassandra.caches import Fleet
 from tests.unit.cassandra.plan.worlds import World
 from tests.unit.cassandra.samples import datacenter
@@ -14,7 +15,8 @@ AWAY = Away("DatacenterUnreachable", "context kind-dc2 is not connected: connect
 
 
 def foreseen(world: World) -> Forecast:
-    return forecast(world.snapshot(), Renderings(Sources(Fleet().pool)))
+    pool = Fleet().pool
+    return forecast(world.snapshot(), Renderings(Sources(pool, Contents(pool.local))))
 
 
 def said(found: Forecast) -> list[str]:

@@ -12,6 +12,7 @@ from controller.cassandra.snapshot import DatacenterView, Snapshot
 from controller.cassandra.sources import Sources
 from controller.kube.errors import Malformed
 from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, PODS, SECRETS
+from controller.replication.contents import Contents
 from controller.replication.types import REPLICATED_FROM
 from tests.unit.cassandra.caches import DOWN, Fleet, bare, stored
 from tests.unit.cassandra.samples import datacenter, manifest, typed
@@ -24,10 +25,14 @@ def fleet() -> Fleet:
     return Fleet("kind-dc1", "kind-dc2")
 
 
+def no_renderings(given: Fleet | None = None) -> Renderings:
+    pool = (given or fleet()).pool
+    return Renderings(Sources(pool, Contents(pool.local)))
+
+
 def seen(given: Fleet, found: dict[str, Any] | None = None) -> Snapshot:
-    return observe(
-        given.pool, stored(found or manifest(datacenter("dc1"), datacenter("dc2"))), Renderings(Sources(given.pool)), ()
-    )
+    manifests = stored(found or manifest(datacenter("dc1"), datacenter("dc2")))
+    return observe(given.pool, manifests, no_renderings(given), ())
 
 
 def dc1(given: Fleet, found: dict[str, Any] | None = None) -> DatacenterView:
@@ -257,7 +262,7 @@ async def test_one_that_is_being_deleted_is_read_whatever_it_says(spec: Any) -> 
 
 
 async def test_a_rendering_is_made_once_for_a_specification() -> None:
-    renderings = Renderings(Sources(fleet().pool))
+    renderings = no_renderings()
     first = renderings.get(typed(manifest()))
     again = manifest()
     again["status"] = {"observedGeneration": 1}
@@ -265,13 +270,13 @@ async def test_a_rendering_is_made_once_for_a_specification() -> None:
 
 
 async def test_a_generation_that_comes_again_with_another_specification_is_rendered_anew() -> None:
-    renderings = Renderings(Sources(fleet().pool))
+    renderings = no_renderings()
     first = renderings.get(typed(manifest()))
     assert renderings.get(typed(manifest(datacenter(size=6)))) != first
 
 
 async def test_the_annotation_decides_what_is_rendered() -> None:
-    renderings, found = Renderings(Sources(fleet().pool)), manifest()
+    renderings, found = no_renderings(), manifest()
     first = renderings.get(typed(found))
     found["metadata"]["annotations"] = {labels.INITIAL_SYSTEM_REPLICATION: '{"dc1":1}'}
     assert b"dc1:1" in msgspec.json.encode(renderings.get(typed(found)).datacenters[0].object)
