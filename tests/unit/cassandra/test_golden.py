@@ -27,11 +27,11 @@ def test_the_product_makes_what_is_expected(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_rules_say_what_is_expected(name: str) -> None:
-    expected = _with_read_files(golden.expected(name)["objects"])
-    assert expected == _with_read_files(golden.foretold(golden.documents(name)))
+    expected = with_read_files(golden.expected(name)["objects"])
+    assert expected == with_read_files(golden.foretold(golden.documents(name)))
 
 
-def _with_read_files(objects: dict[str, list[Any]]) -> dict[str, list[Any]]:
+def with_read_files(objects: dict[str, list[Any]]) -> dict[str, list[Any]]:
     """The metrics agent's file as what it says: the rules do not say how it is written."""
     found = copy.deepcopy(objects)
     for obj in (each for entries in found.values() for each in entries):
