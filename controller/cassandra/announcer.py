@@ -14,6 +14,7 @@ from controller.engine.events import EventRecorder, Reference
 from controller.fleet.actions import Action, Adopt, Apply, Create, Delete, Merge, Replace
 from controller.fleet.cluster import Cluster
 from controller.kube.objects import Object
+from controller.kube.resources import SECRETS
 
 _log = structlog.get_logger(__name__)
 
@@ -70,6 +71,13 @@ class Announcer:
                 f"Datacenter{verb.capitalize()}",
                 f"{verb} CassandraDatacenter {name} in {where}",
             )
+        if isinstance(action, Create) and action.resource == SECRETS and _names_superuser(snapshot):
+            # The specification names one of the user's own, and a misspelt name would go unnoticed.
+            message = (
+                f"Secret {snapshot.cluster.namespace}/{name}, which spec.cassandra.superuserSecretRef names, was not "
+                "there: made with a password of its own"
+            )
+            self._recorder.record(_reference(snapshot), "Warning", "SuperuserSecretMade", message)
 
 
 _PAST: Final[dict[type, str]] = {
@@ -80,6 +88,12 @@ _PAST: Final[dict[type, str]] = {
     Adopt: "adopted",
     Delete: "deleted",
 }
+
+
+def _names_superuser(snapshot: Snapshot) -> bool:
+    cassandra = snapshot.cluster.spec.cassandra
+    reference = cassandra.superuser_secret_ref if cassandra is not None else None
+    return reference is not None and bool(reference.name)
 
 
 def _live(action: Action) -> Object:

@@ -189,6 +189,25 @@ async def test_two_clusters_share_a_store() -> None:
         assert [await content(one, context) for context in CONTEXTS] == ["store", ""]
 
 
+async def test_d20_a_superuser_secret_that_is_missing_is_made_and_that_is_an_event() -> None:
+    async with rig() as one:
+        found = manifest(datacenter("dc1"), superuserSecretRef={"name": "admin"})
+        found["metadata"] = {"name": "demo", "namespace": NAMESPACE}
+        one.apply(found)
+        await one.ready()
+        await asyncio.sleep(60.0)
+        (said,) = await one.events("SuperuserSecretMade")
+        assert (
+            f"Secret {NAMESPACE}/admin, which spec.cassandra.superuserSecretRef names, was not there" in said["message"]
+        )
+
+
+async def test_the_controllers_own_superuser_secret_is_no_event() -> None:
+    async with encrypting() as one:
+        await asyncio.sleep(60.0)
+        assert await one.events("SuperuserSecretMade") == []
+
+
 # ── what wins ───────────────────────────────────────────────────────────────────────────────────────
 
 
