@@ -14,6 +14,7 @@ _COMMANDS: Final = {
     "register": "make a data plane known to the control plane",
     "plan": "print what would be created, changed and deleted, without doing it",
     "render": "print what a K8ssandraCluster becomes, without any cluster",
+    "takeover": "say what stands in the way of taking over from the reference operator",
     "sandbox": "a control plane and data planes on this machine, with the controller",
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from random import Random
 from typing import Any, Final
@@ -14,9 +14,11 @@ import msgspec
 from controller.cassandra.forecast import Forecast, forecast
 from controller.cassandra.observe import Renderings, away, contexts, known, observe, read
 from controller.cassandra.resources import K8SSANDRA_CLUSTERS
+from controller.cassandra.snapshot import Snapshot
 from controller.cassandra.sources import Sources
 from controller.cassandra.types import K8ssandraCluster
 from controller.fleet.cluster import Cluster
+from controller.fleet.pool import Pool
 from controller.fleet.state import Reason
 from controller.kube import objects
 from controller.kube.credentials import Credentials
@@ -36,6 +38,16 @@ class Preview:
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
 
+    @property
+    def pool(self) -> Pool:
+        """The control plane's cluster, and those of the ClientConfigs."""
+        return self._controller.pool
+
+    def everything(self) -> list[Object]:
+        """Every K8ssandraCluster that is watched, by namespace and name."""
+        found = self._controller.local.cache.objects(K8SSANDRA_CLUSTERS)
+        return sorted(found, key=lambda each: (each.head.namespace, each.head.name))
+
     def live(self, namespace: str, name: str) -> Object | None:
         """The K8ssandraCluster as it is now."""
         return self._controller.local.cache.get(K8SSANDRA_CLUSTERS, namespace, name)
@@ -46,21 +58,27 @@ class Preview:
         Waits until the clusters that it names were seen or are known to be away, but not longer than ``within``.
         Raises ``Malformed`` when it cannot be read.
         """
+        return forecast(*await self.observe(found, within=within))
+
+    async def observe(self, found: Object, *, within: float) -> tuple[Snapshot, Renderings]:
+        """What there is of ``found``, and what it means; as for ``forecast``."""
         pool = self._controller.pool
-        try:
-            async with asyncio.timeout(within):
-                for context in contexts(read(found)):
-                    if (cluster := pool.get(context)) is not None:
-                        await self._seen(cluster)
-        except TimeoutError:
-            pass  # what is not known by then is waited for, and said so
+        await self.wait_for(contexts(read(found)), within=within)
         wanted, contents = read(found), Contents(pool.local)
         sources = Sources(pool, contents, self._controller.images(), foreseeing=True)
         for context in contexts(wanted):
             with suppress(KubeError):  # what cannot be read is not known, and the forecast says so
                 await sources.refresh(wanted, context)
         renderings = Renderings(sources)
-        return forecast(observe(pool, found, renderings, ()), renderings)
+        return observe(pool, found, renderings, ()), renderings
+
+    async def wait_for(self, named: Iterable[str], *, within: float) -> None:
+        """Wait until clusters were seen or are known to be away, by their contexts, but not longer than ``within``."""
+        with suppress(TimeoutError):  # what is not known by then is waited for, and said so
+            async with asyncio.timeout(within):
+                for context in named:
+                    if (cluster := self._controller.pool.get(context)) is not None:
+                        await self._seen(cluster)
 
     async def _seen(self, cluster: Cluster) -> None:
         changed = asyncio.Event()
@@ -75,15 +93,22 @@ class Preview:
 
 @asynccontextmanager
 async def preview(
-    settings: Settings, credentials: Credentials, make_transport: MakeTransport, *, rng: Random, within: float
+    settings: Settings,
+    credentials: Credentials,
+    make_transport: MakeTransport,
+    *,
+    rng: Random,
+    within: float,
+    asks: bool = False,
 ) -> AsyncIterator[Preview]:
     """A preview whose control plane is known; raises ``ClusterUnavailable`` when it is not within so many seconds.
 
-    Nothing can be written: every connection is ``ReadOnly``, and no reconcile ever runs.
+    Nothing can be written: every connection is ``ReadOnly``, and no reconcile ever runs. ``asks``: API servers may be
+    asked what the credentials are allowed to do.
     """
 
     def reading(credentials: Credentials, *, remote: bool) -> ReadOnly:
-        return ReadOnly(make_transport(credentials, remote=remote))
+        return ReadOnly(make_transport(credentials, remote=remote), asks=asks)
 
     quiet = msgspec.structs.replace(
         settings, workers=0, metrics_address="", health_address="", webhook_address="", renew_tokens=False

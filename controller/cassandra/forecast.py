@@ -41,7 +41,10 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
-    """``changes`` in the order in which they would come; ``waits`` and ``problems`` as they are now."""
+    """``changes`` in the order in which they would come; ``waits`` and ``problems`` as they are now.
+
+    ``drift``: by datacenter, fields of the live specification that differ and are not to be changed now.
+    """
 
     namespace: str
     name: str
@@ -49,6 +52,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     waits: tuple[Wait, ...] = ()
     problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()
+    drift: dict[str, tuple[str, ...]] = {}
 
 
 def forecast(snapshot: Snapshot, renderings: Renderings) -> Forecast:
@@ -66,6 +70,7 @@ def forecast(snapshot: Snapshot, renderings: Renderings) -> Forecast:
         waits=now.waits,
         problems=now.problems,
         warnings=tuple(str(each) for each in (*rendered.unsupported, *rendered.warnings)),
+        drift=now.drift,
     )
 
 

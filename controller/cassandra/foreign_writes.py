@@ -42,7 +42,7 @@ class ForeignWrites:
         """What of a K8ssandraCluster was written by somebody else after us, and may not be written now."""
         found = [
             (context, datacenter, obj, written)
-            for context, datacenter, obj in _managed(snapshot)
+            for context, datacenter, obj in managed(snapshot)
             if (written := _overwritten(obj))
         ]
         if not found:
@@ -83,7 +83,7 @@ class ForeignWrites:
         return max(min(each.until for each in snapshot.foreign) - self._clock.now().timestamp(), 1.0)
 
 
-def _managed(snapshot: Snapshot) -> Iterator[tuple[str, str, Object]]:
+def managed(snapshot: Snapshot) -> Iterator[tuple[str, str, Object]]:
     """Context, datacenter and each object that is made and kept right for a K8ssandraCluster."""
     if snapshot.replicated is not None:
         yield "", "", snapshot.replicated

@@ -138,6 +138,7 @@ def _text(found: Forecast) -> list[str]:
         ("waits for", [wait.message for wait in found.waits]),
         ("problems", [f"{problem.reason}: {problem.message}" for problem in found.problems]),
         ("warnings", list(found.warnings)),
+        ("stays, but differs", [f"{name}: {', '.join(fields)}" for name, fields in found.drift.items()]),
     ):
         if entries:
             lines += ["", f"  {title}", *(f"    {entry}" for entry in dict.fromkeys(entries))]

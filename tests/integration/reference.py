@@ -20,7 +20,7 @@ from controller.cassandra.types import K8ssandraCluster
 from controller.kube import errors
 from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, PODS, SECRETS, SERVICES, Resource
 from controller.replication.types import REPLICATED_SECRETS
-from tests.integration.rig import SAMPLES, Rig, eventually
+from tests.integration.rig import CONTEXTS, SAMPLES, Rig, eventually
 
 MANAGER: Final = "manager"  # the program of the reference operator, and cass-operator's
 HASH: Final = "k8ssandra.io/resource-hash"
@@ -337,6 +337,9 @@ def cases() -> Iterator[tuple[str, dict[str, Any], tuple[dict[str, Any], ...]]]:
     plain = yaml.safe_load((SAMPLES / "demo.yaml").read_text("utf-8"))
     yield "plain", plain, ()
     *others, full = yaml.safe_load_all((SAMPLES / "full.yaml").read_text("utf-8"))
+    for secret in others:  # the reference operator looks for them beside each datacenter only
+        if secret["kind"] == "Secret":
+            secret["metadata"]["annotations"] = {"sandbox.k8ssandra.io/contexts": ", ".join(CONTEXTS)}
     yield "full", full, tuple(others)
     tokens = copy.deepcopy(plain)
     tokens["spec"]["cassandra"]["config"] = {"cassandraYaml": {"num_tokens": 4}}
@@ -361,3 +364,61 @@ async def missing(one: Rig, resource: Resource, name: str, context: str) -> bool
     except errors.NotFound:
         return True
     return False
+
+
+# ── who runs it ─────────────────────────────────────────────────────────────────────────────────────
+
+LABELS: Final = {
+    "app.kubernetes.io/name": "k8ssandra-operator",
+    "app.kubernetes.io/part-of": "k8ssandra-k8ssandra-operator-ours",
+    "app.kubernetes.io/managed-by": "Helm",
+    "control-plane": "k8ssandra-operator",
+}
+
+
+def deployment(replicas: int = 1, operator: str = "k8ssandra-operator") -> dict[str, Any]:
+    """A Deployment as the operators' charts make it."""
+    labels = {**LABELS, "app.kubernetes.io/name": operator, "control-plane": operator}
+    container = {"name": operator, "image": f"cr.k8ssandra.io/k8ssandra/{operator}:v1.22.0", "command": ["/manager"]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": f"ours-{operator}", "labels": labels},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"control-plane": operator}},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+        },
+    }
+
+
+def webhook_configuration(namespace: str, *, mutating: bool = False) -> dict[str, Any]:
+    """A webhook configuration of the reference's chart that concerns this namespace only, whose operator is gone."""
+    kind, name, path, group, resource = (
+        ("MutatingWebhookConfiguration", "mpod.kb.io", "/mutate-v1-pod-secrets-inject", "", "pods")
+        if mutating
+        else (
+            "ValidatingWebhookConfiguration",
+            "vk8ssandracluster.kb.io",
+            "/validate",
+            "k8ssandra.io",
+            "k8ssandraclusters",
+        )
+    )
+    service = {"name": "ours-k8ssandra-operator-webhook-service", "namespace": namespace, "path": path}
+    rule = {"apiGroups": [group], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"], "resources": [resource]}
+    webhook = {
+        "name": name,
+        "admissionReviewVersions": ["v1"],
+        "clientConfig": {"service": service},
+        "failurePolicy": "Fail",
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "rules": [rule],
+        "sideEffects": "None",
+    }
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": kind,
+        "metadata": {"name": f"{namespace}-{kind.lower()}", "labels": LABELS},
+        "webhooks": [webhook],
+    }

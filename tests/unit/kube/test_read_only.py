@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from controller.kube.errors import WritesForbidden
-from controller.kube.read_only import ReadOnly
+from controller.kube.read_only import QUESTION, ReadOnly
 from controller.kube.transport import LineStream, Request, Response
 
 
@@ -34,6 +34,20 @@ async def test_nothing_but_a_get_is_sent(method: str) -> None:
     with pytest.raises(WritesForbidden, match="only reads"):
         await transport.stream(Request(method=method, path="/"), silence=1.0)
     assert line.sent == []
+
+
+async def test_what_the_credentials_may_do_is_asked_only_where_that_is_wanted() -> None:
+    line = Line()
+    question = Request(method="POST", path=QUESTION)
+    await ReadOnly(line, asks=True).request(question)
+    assert line.sent == ["POST"]
+    with pytest.raises(WritesForbidden):
+        await ReadOnly(line).request(question)
+    with pytest.raises(WritesForbidden):
+        await ReadOnly(line, asks=True).request(Request(method="PUT", path=QUESTION))
+    with pytest.raises(WritesForbidden):
+        await ReadOnly(line, asks=True).request(Request(method="POST", path=f"{QUESTION}/x"))
+    assert line.sent == ["POST"]
 
 
 async def test_reading_goes_through() -> None:
