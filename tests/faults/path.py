@@ -239,7 +239,12 @@ class Wire:
             await asyncio.sleep(path.latency)
             version = path.server.resource_version
             answer = await self._server(token).request(request)
-            if request.method != "GET" and answer.status == 200 and path.server.resource_version == version:
+            if (
+                request.method != "GET"
+                and not request.apart
+                and answer.status == 200
+                and path.server.resource_version == version
+            ):
                 path.idle_writes.append(request.path)
             path.tell(request, served=True)
             await asyncio.sleep(path.latency)

@@ -68,6 +68,7 @@ class Told(msgspec.Struct):
             if seen.writes
             and "/events" not in seen.path
             and "reviews" not in seen.path
+            and "/proxy/" not in seen.path
             and (not contexts or seen.context in contexts)
             and about in f"{seen.path}/{seen.name}"
         ]
@@ -253,7 +254,7 @@ def _made(one: World) -> Counter[tuple[str, str, str]]:
         for entry in server.record.writes
         if entry.status < 300
         and entry.subject.verb in ("create", "delete", "deletecollection")
-        and not entry.subject.resource.startswith(("events", "selfsubject"))
+        and not entry.subject.resource.startswith(("events", "selfsubject", "pods/proxy"))
     ]
     made = Counter(
         (context, entry.subject.verb, entry.subject.resource)

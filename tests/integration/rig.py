@@ -23,6 +23,7 @@ from controller.kube.conditions import find
 from controller.kube.credentials import Credentials, StaticCredentials
 from controller.kube.resources import SERVICE_ACCOUNTS, Resource
 from controller.kube.transport import LineStream, Request, Response, Transport
+from controller.management.routes import OpenWay
 from controller.sandbox.applier import Applier
 from controller.sandbox.crds import published_crds
 from controller.sandbox.management_api import Ring, rings
@@ -125,6 +126,7 @@ class Rig:
         self.servers = dict(servers)
         self.seen: list[Seen] = []
         self.provoked_forbidden = False
+        self.open_way: OpenWay | None = None  # straight to pods
         self._by_url = {self.url(context): context for context in servers}
         accesses = {context: self.access(context) for context in servers}
         self.world = World(
@@ -147,7 +149,14 @@ class Rig:
     async def start(self, *, clock: Clock | None = None, **settings: Any) -> Controller:
         """Start the controller as its own service account."""
         credentials = await self.credentials()
-        controller = Controller(self.settings(**settings), credentials, self.make_transport, rng=Random(1), clock=clock)
+        controller = Controller(
+            self.settings(**settings),
+            credentials,
+            self.make_transport,
+            rng=Random(1),
+            clock=clock,
+            open_way=self.open_way,
+        )
         assert self._group is not None
         self.controller = controller
         self._controller_task = self._group.create_task(controller.run(), name="controller")
