@@ -78,7 +78,10 @@ def _settings(template: Template) -> tuple[Partitioner, int, int] | None:
     partitioner = MURMUR3 if "Murmur3" in name else RANDOM if "Random" in name else None
     if partitioner is None:
         return None
-    factor = _count(yaml.get("allocate_tokens_for_local_replication_factor")) or _REPLICATION_FACTOR
+    given = yaml.get("allocate_tokens_for_local_replication_factor")
+    factor = _REPLICATION_FACTOR if given is None else _count(given)
+    if factor is None:
+        return None  # for how many replicas, nobody can tell
     return partitioner, number, min(factor, template.datacenter.size)
 
 

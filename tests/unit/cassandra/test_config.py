@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from controller.cassandra.render.config import put_if_absent
 from tests.unit.cassandra.samples import cluster, datacenter, rendered, spec_of
 
 _DSE = "com.datastax.bdp.cassandra.auth."
@@ -106,3 +107,22 @@ def test_cassandra_3_does_not_know_the_alter_option_and_dse_neither_of_them() ->
 
 def test_a_pre_release_gets_no_options() -> None:
     assert "cassandra-env-sh" not in spec_of(cluster(serverVersion="5.0.0-beta1"))["config"]
+
+
+@pytest.mark.parametrize(
+    ("before", "path", "after"),
+    [
+        ({}, "a", {"a": 1}),
+        ({"a": None}, "a", {"a": 1}),
+        ({"a": 0}, "a", {"a": 0}),
+        ({"a": False}, "a", {"a": False}),
+        ({}, "a/b/c", {"a": {"b": {"c": 1}}}),
+        ({"a": None}, "a/b", {"a": {"b": 1}}),
+        ({"a": {"x": 2}}, "a/b", {"a": {"x": 2, "b": 1}}),
+        ({"a": {"b": 2}}, "a/b", {"a": {"b": 2}}),
+        ({"a": "text"}, "a/b", {"a": "text"}),
+    ],
+)
+def test_a_setting_is_put_where_nothing_is(before: dict[str, Any], path: str, after: dict[str, Any]) -> None:
+    put_if_absent(before, path, 1)
+    assert after == before

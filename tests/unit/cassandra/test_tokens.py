@@ -80,6 +80,39 @@ def test_a_small_datacenter_gives_each_node_tokens() -> None:
     assert [len(entry) for entry in contents(few(allocate_tokens_for_local_replication_factor=2))] == [2]
 
 
+@pytest.mark.parametrize(("size", "given", "nodes"), [(3, None, 3), (2, None, 2), (10, 5, 5), (3, 5, 3), (10, None, 3)])
+def test_as_many_nodes_get_tokens_as_there_are_replicas(size: int, given: int | None, nodes: int) -> None:
+    (made,) = contents(few(datacenter(size=size), allocate_tokens_for_local_replication_factor=given))
+    assert nodes == len(made)
+
+
+def test_datacenters_of_different_sizes_are_spread_as_in_the_reference() -> None:
+    racks = [{"name": f"rack{number}"} for number in (1, 2, 3)]
+    larger = {"num_tokens": 8, "allocate_tokens_for_local_replication_factor": 5}
+    one, two = datacenter("dc1", racks=racks), datacenter("dc2", size=10, racks=racks, config={"cassandraYaml": larger})
+    first, second = contents(few(one, two, number=4))
+    assert first["demo-dc1-rack2-sts-0_cassandra.yaml"] == (
+        "\ninitial_token: -7686143364045646507,-3074457345618258604,1537228672809129299,6148914691236517202"
+    )
+    assert (
+        list(second) == [f"demo-dc2-rack{rack}-sts-{node}_cassandra.yaml" for node in (0, 1) for rack in (1, 2, 3)][:5]
+    )
+    assert second["demo-dc2-rack2-sts-1_cassandra.yaml"] == (
+        "\ninitial_token: -6996025810933462929,-4690182801719768979,-2384339792506075029,-78496783292381079,"
+        "2227346225921312871,4533189235135006821,6839032244348700771,9144875253562394737"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", [None, "Murmur3Partitioner", "org.apache.cassandra.dht.Murmur3Partitioner", "RandomPartitioner",
+             "org.apache.cassandra.dht.RandomPartitioner"],
+)  # fmt: skip
+def test_the_ring_is_the_partitioners(name: str | None) -> None:
+    (made,) = contents(few(datacenter(size=1), partitioner=name))
+    least = 0 if name and "Random" in name else -(2**63)
+    assert list(made.values()) == [f"\ninitial_token: {least}"]
+
+
 @pytest.mark.parametrize(
     "given",
     [
@@ -87,6 +120,8 @@ def test_a_small_datacenter_gives_each_node_tokens() -> None:
         few(number=None),
         few(number=0),
         few(number="4"),
+        few(allocate_tokens_for_local_replication_factor="3"),
+        few(allocate_tokens_for_local_replication_factor=0),
         few(partitioner="org.apache.cassandra.dht.ByteOrderedPartitioner"),
         few(datacenter("dc1"), datacenter("dc2", config={"cassandraYaml": {"num_tokens": 32}})),
         few(datacenter("dc1"), datacenter("dc2", config={"cassandraYaml": {"partitioner": "RandomPartitioner"}})),
