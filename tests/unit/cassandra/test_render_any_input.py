@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.cassandra.render import Facts, needed_passwords, render
+from controller.cassandra.render import Facts, check, needed_passwords, render
 from controller.cassandra.secrets import replicated_secret
 from controller.cassandra.types import K8ssandraCluster
 from controller.kube.errors import Malformed
@@ -110,6 +110,8 @@ def test_anything_anywhere_is_unreadable_wrong_or_rendered(changes: list[tuple[t
     assert all(error.field and error.message for error in made.errors)
     assert msgspec.json.encode(made)
     assert made == render(given, Facts(initial_system_replication={"dc1": 3}))
+    # What is judged before it is stored is what a reconcile says, but for what only the clusters know.
+    assert set(check(given).errors) == {error for error in made.errors if not error.reason.endswith("NotFound")}
     needed_passwords(given)
     replicated_secret(given)
 
