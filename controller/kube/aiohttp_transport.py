@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Awaitable, Callable
 from functools import partial
 from ipaddress import ip_address
@@ -26,6 +27,7 @@ from controller.kube.transport import LineStream, Request, Response, shortened
 UNARY_CONNECTIONS: Final = 10  # of one cluster at once; watches have connections of their own
 APART_CONNECTIONS: Final = 100  # of one cluster at once to what is behind its server; each may hang for a minute
 READ_BUFFER: Final = 2**18  # bytes; what a stream hands over at once: large batches, yet no loop turn over ~3 ms
+LARGE: Final = 2**20  # bytes of a body, from which on aiohttp wants a file; only Secrets of nearly 1 MiB are as large
 USER_AGENT: Final = f"k8ssandra-controller/{controller.__version__}"
 
 T = TypeVar("T")
@@ -145,7 +147,7 @@ class AiohttpTransport:
         return await session.request(
             request.method,
             url,
-            data=request.body or None,
+            data=_body(request.body),
             headers=headers,
             allow_redirects=False,
             server_hostname=self._access.tls_server_name or None,
@@ -209,6 +211,13 @@ class AiohttpTransport:
 
     def _lost(self) -> errors.ConnectionLost:
         return errors.ConnectionLost(f"{self._host}: the connection was closed")
+
+
+def _body(body: bytes) -> bytes | io.BytesIO | None:
+    """A body as aiohttp wants it: it sends a large one in pieces, so that the loop is not held up by it."""
+    if len(body) > LARGE:
+        return io.BytesIO(body)
+    return body or None
 
 
 def _untimed(silence: float | None) -> aiohttp.ClientTimeout:
