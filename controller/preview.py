@@ -16,7 +16,9 @@ from controller.cassandra.observe import Renderings, away, contexts, known, obse
 from controller.cassandra.resources import K8SSANDRA_CLUSTERS
 from controller.cassandra.snapshot import Snapshot
 from controller.cassandra.sources import Sources
+from controller.cassandra.stale_seeds import StaleSeeds
 from controller.cassandra.types import K8ssandraCluster
+from controller.engine.clock import SystemClock
 from controller.fleet.cluster import Cluster
 from controller.fleet.pool import Pool
 from controller.fleet.state import Reason
@@ -70,7 +72,9 @@ class Preview:
             with suppress(KubeError):  # what cannot be read is not known, and the forecast says so
                 await sources.refresh(wanted, context)
         renderings = Renderings(sources)
-        return observe(pool, found, renderings, ()), renderings
+        snapshot = observe(pool, found, renderings, ())
+        stale, _ = StaleSeeds(SystemClock()).look(snapshot)
+        return msgspec.structs.replace(snapshot, stale=stale), renderings
 
     async def wait_for(self, named: Iterable[str], *, within: float) -> None:
         """Wait until clusters were seen or are known to be away, by their contexts, but not longer than ``within``."""

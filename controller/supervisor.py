@@ -23,6 +23,7 @@ from controller.cassandra.passwords import system_password
 from controller.cassandra.reconcile import K8ssandraClusterReconciler
 from controller.cassandra.routing import KIND as K8SSANDRA_CLUSTER
 from controller.cassandra.routing import Router
+from controller.cassandra.seed_names import Resolve, SeedNames, system_resolve
 from controller.engine.chance import Chance
 from controller.engine.clock import Clock, SystemClock
 from controller.engine.events import EventRecorder
@@ -75,8 +76,9 @@ class MakeTransport(Protocol):
 class Controller:
     """The whole controller for one control plane.
 
-    ``credentials`` are its own. ``make_transport`` makes the way to any API server; ``rng``, ``clock`` and
-    ``make_password`` are the other seams. ``open_way`` makes ways straight to pods; None: there are none.
+    ``credentials`` are its own. ``make_transport`` makes the way to any API server; ``rng``, ``clock``,
+    ``make_password`` and ``resolve``, of seeds' host names, are the other seams. ``open_way`` makes ways straight to
+    pods; None: there are none.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Controller:
         clock: Clock | None = None,
         make_password: Callable[[], str] = system_password,
         open_way: OpenWay | None = None,
+        resolve: Resolve | None = None,
     ) -> None:
         self.metrics: Final = Metrics()
         self.settings: Final = settings
@@ -110,8 +113,17 @@ class Controller:
         self._router = Router(self.pool)
         contents = Contents(self.local)
         self._keyspaces = Keyspaces(self.pool, self._router.wake, way=settings.management_api, open_way=open_way)
+        self._seed_names = SeedNames(resolve or system_resolve(), self._router.wake)
         self._clusters = K8ssandraClusterReconciler(
-            self.pool, self.recorder, self._clock, make_password, self._router, contents, self._keyspaces, self.images()
+            self.pool,
+            self.recorder,
+            self._clock,
+            make_password,
+            self._router,
+            contents,
+            self._keyspaces,
+            self._seed_names,
+            self.images(),
         )
         self._secrets = ReplicatedSecretReconciler(self.pool, self.recorder, self._clock, contents)
         self._configs = ClientConfigStatus(self.pool, self.recorder, self._clock, hot_reload=settings.hot_reload)
@@ -129,6 +141,7 @@ class Controller:
                 await self._serve(stack)
                 async with anyio.create_task_group() as group:
                     self._keep(group, "events", self.recorder.run)
+                    self._keep(group, "names of seeds", self._seed_names.run)
                     if self.webhook is not None:
                         self._keep(group, "webhook", self.webhook.follow)
                     self._figures.begun(self.local)

@@ -17,6 +17,8 @@ RESOURCE_HASH: Final = "k8ssandra.io/resource-hash"
 INITIAL_SYSTEM_REPLICATION: Final = "k8ssandra.io/initial-system-replication"
 AUTOUPDATE_SPEC: Final = "k8ssandra.io/autoupdate-spec"  # "once" or "always"
 DC_REPLICATION: Final = "k8ssandra.io/dc-replication"
+STALE_SEEDS: Final = "k8ssandra.io/stale-seeds"  # "keep" or "drop-after=<duration>"; as a label on slices: "true"
+SEEDS_STALE_SINCE: Final = "k8ssandra.io/seeds-stale-since"  # on slices, JSON by datacenter
 REBUILD_DC: Final = "k8ssandra.io/rebuild-dc"
 REBUILD_SOURCE_DC: Final = "k8ssandra.io/rebuild-src-dc"
 PER_NODE_CONFIG_HASH: Final = "k8ssandra.io/per-node-config-hash"

@@ -10,6 +10,7 @@ from controller.cassandra import labels, names
 from controller.cassandra.contacts_seen import contacts_seen, endpoints_seen
 from controller.cassandra.memo import Memo
 from controller.cassandra.origins import Origin
+from controller.cassandra.orphans import orphans
 from controller.cassandra.render import Rendered, RenderedDatacenter, render, superuser_secret_name
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.cassandra.snapshot import Away, DatacenterView, Leftover, Snapshot
@@ -135,6 +136,9 @@ def observe(pool: Pool, found: Object, renderings: Renderings, absent: tuple[str
     }
     views = _views(pool, cluster, rendered, live, sources, renderings.sources)
     superuser = local.get(SECRETS, cluster.namespace, superuser_secret_name(cluster))
+    troubled = {context: why for context in named if (why := away(pool, context)) is not None}
+    unseen = tuple(context for context in named if not known(pool.get(context)))
+    clear = [context for context in named if context not in troubled and context not in unseen]
     return Snapshot(
         cluster=cluster,
         object=found,
@@ -144,12 +148,13 @@ def observe(pool: Pool, found: Object, renderings: Renderings, absent: tuple[str
         superuser_of=_other_owner(pool, cluster, superuser),
         replicated=local.get(REPLICATED_SECRETS, cluster.namespace, cluster.name),
         datacenters=_once(views, live),
-        away=tuple((context, why) for context in named if (why := away(pool, context)) is not None),
-        unseen=tuple(context for context in named if not known(pool.get(context))),
+        away=tuple(troubled.items()),
+        unseen=unseen,
         settling=any(member.settling for context in named if (member := pool.get(context)) is not None),
         notices=tuple(notice for context in named if (notice := pool.said(context))),
         contacts=contacts_seen(local, cluster),
         stores=observe_copies(cluster, local, NOTHING if deleting else renderings.sources.needs(cluster)),
+        orphans=orphans(pool, cluster, clear, views, list(live)),
         absent=absent,
     )
 

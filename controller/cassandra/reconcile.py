@@ -20,8 +20,10 @@ from controller.cassandra.plan.model import Chain
 from controller.cassandra.render import superuser_secret, superuser_secret_name
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.cassandra.routing import Router
+from controller.cassandra.seed_names import SeedNames
 from controller.cassandra.snapshot import Snapshot
 from controller.cassandra.sources import Sources
+from controller.cassandra.stale_seeds import StaleSeeds
 from controller.cassandra.status_writer import StatusWriter
 from controller.cassandra.watches import OWNER
 from controller.engine.clock import Clock
@@ -62,6 +64,7 @@ class K8ssandraClusterReconciler:
         router: Router,
         contents: Contents,
         keyspaces: Keyspaces,
+        seed_names: SeedNames,
         images: Images | None = None,
     ) -> None:
         self._pool = pool
@@ -75,6 +78,8 @@ class K8ssandraClusterReconciler:
         self._status = StatusWriter(pool.local, clock)
         self._problems: dict[tuple[str, str], tuple[Problem, ...]] = {}  # by UID and context, of the last pass there
         self._absent = Absences(pool)
+        self._seed_names = seed_names
+        self._stale_seeds = StaleSeeds(clock)
         self._webhooks = Configurations()
         self._foreign = ForeignWrites(clock)
         self._uids: dict[tuple[str, str], str] = {}  # by namespace and name: of what the other fields speak
@@ -91,7 +96,7 @@ class K8ssandraClusterReconciler:
         self._remember(found)
         try:
             unread, again = await self._read_sources(found, item.context)
-            snapshot = self._observe(found)
+            snapshot, due = self._observe(found)
         except errors.Malformed as error:
             if not item.context:
                 await self._status.write(found, unreadable(found, error))
@@ -106,13 +111,17 @@ class K8ssandraClusterReconciler:
         if item.context and self._foreign.news(snapshot):
             self._router.queue(item.namespace, item.name, "")
         wait = 0.0 if item.context else await self._finish_control(snapshot, result, reported)
-        due = min(filter(None, (wait, again, self._foreign.wait(snapshot))), default=0.0)
-        return outcome([error for _, error in failures], due)
+        moments = (wait, again, due, self._foreign.wait(snapshot))
+        return outcome([error for _, error in failures], min(filter(None, moments), default=0.0))
 
-    def _observe(self, found: Object) -> Snapshot:
+    def _observe(self, found: Object) -> tuple[Snapshot, float]:
+        """The snapshot, and the seconds until another comes without an event; 0 for never."""
         absent = tuple(sorted(self._absent.contexts(found.head.uid)))
-        seen = self._foreign.told(observe(self._pool, found, self._renderings, absent))
-        return msgspec.structs.replace(seen, keyspaces=self._keyspaces.known(found.head.uid))
+        snapshot = self._foreign.told(observe(self._pool, found, self._renderings, absent))
+        stale, due = self._stale_seeds.look(snapshot)
+        names = () if snapshot.deleting else self._seed_names.look(snapshot.cluster)
+        known = self._keyspaces.known(found.head.uid)
+        return msgspec.structs.replace(snapshot, stale=stale, seed_names=names, keyspaces=known), due
 
     async def _read_sources(self, found: Object, context: str) -> tuple[list[tuple[str, Exception]], float]:
         """Read what rendering needs of one context: what went wrong, and the seconds until that is due again."""
@@ -218,7 +227,7 @@ class K8ssandraClusterReconciler:
                     self._router.queue(head.namespace, head.name, context)
         if result.superuser or result.chains.get(""):
             found = self._pool.local.cache.get(K8SSANDRA_CLUSTERS, head.namespace, head.name)
-            if found is None or found.head.uid != head.uid or self._observe(found) != snapshot:
+            if found is None or found.head.uid != head.uid or self._observe(found)[0] != snapshot:
                 return 0.0  # what was just written starts the next pass, which shows the world after it
         if (now := self._reported(snapshot)) != reported:
             result = plan(snapshot, now)  # what just failed, or was repaired, belongs into the status
@@ -277,6 +286,8 @@ class K8ssandraClusterReconciler:
         self._foreign.forget(uid)
         self._status.forget(uid)
         self._sources.forget(uid)
+        self._seed_names.forget(uid)
+        self._stale_seeds.forget(uid)
 
 
 def _owned(snapshot: Snapshot, obj: Object) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,12 +23,15 @@ def seed_slices(
     addresses: Iterable[str],
     *,
     status_name: str = "",
+    marks: str = "",
+    kinds: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """The slices with the seeds of ``datacenter``: none, one or two, by kind of address.
 
     ``addresses``: of the seed nodes of all other datacenters, and additional seeds; in any order, which does not
     matter to the result. What is no address, or none that an endpoint may have, is left out. ``status_name``: the
     live CassandraDatacenter's ``status.datacenterName``, by which cass-operator calls the Service of old ones.
+    ``marks``: which of them are stale, for the annotation; ``kinds``: those of which a slice stays for it, if empty.
     """
     found = usable_addresses(addresses)
     by_kind = {
@@ -38,9 +41,9 @@ def seed_slices(
     service = names.additional_seed_service(cluster.cass_name, status_name or datacenter.name)
     stem = f"{cluster.name}-{names.additional_seed_service(cluster.cass_name, datacenter.name)}"
     return [
-        _slice(cluster, datacenter, f"{stem}-{kind.lower()}", service, kind, entries)
+        _slice(cluster, datacenter, f"{stem}-{kind.lower()}", service, kind, entries, marks)
         for kind, entries in by_kind.items()
-        if entries
+        if entries or (marks and kind in kinds)
     ]
 
 
@@ -68,11 +71,17 @@ def with_addresses(live: dict[str, Any], addresses: Iterable[str]) -> dict[str, 
     )
 
 
-def unresolved_seeds(cluster: K8ssandraCluster) -> list[str]:
-    """Additional seeds that are no addresses but host names."""
+def host_names(cluster: K8ssandraCluster) -> list[str]:
+    """Additional seeds that are host names."""
     template = cluster.spec.cassandra
-    seeds = template.additional_seeds if template else []
-    return [seed for seed in dict.fromkeys(seeds) if _parse(seed) is None]
+    return [seed for seed in dict.fromkeys(template.additional_seeds if template else []) if is_host_name(seed)]
+
+
+def is_host_name(seed: str) -> bool:
+    """Whether it is no address but a name that DNS may know. One that ends in digits would be read as an address."""
+    name = seed.lower().removesuffix(".")
+    last = name.rpartition(".")[2]
+    return _parse(seed) is None and names.is_subdomain(name) and not last.isdigit() and not last.startswith("0x")
 
 
 def usable_addresses(addresses: Iterable[str]) -> list[IPv4Address | IPv6Address]:
@@ -106,6 +115,7 @@ def _slice(
     service: str,
     kind: str,
     addresses: Sequence[str],
+    marks: str,
 ) -> dict[str, Any]:
     spec = datacenter.object["spec"]
     cass_cluster = names.label_value(cluster.cass_name)
@@ -129,6 +139,9 @@ def _slice(
     }
     if annotations := spec.get("additionalAnnotations"):
         metadata["annotations"] = dict(annotations)
+    if marks:
+        metadata["labels"][labels.STALE_SEEDS] = "true"
+        metadata["annotations"] = {**metadata.get("annotations", {}), labels.SEEDS_STALE_SINCE: marks}
     return stamped(
         {
             "apiVersion": ENDPOINT_SLICES.api_version,

@@ -77,6 +77,25 @@ class Leftover(msgspec.Struct, frozen=True):
     object: Object
 
 
+class Stale(msgspec.Struct, frozen=True):
+    """A datacenter that has not been seen for a while. ``since``: RFC 3339.
+
+    ``dropped``: whether its seeds are to be left out; None: it is too early to tell, and everything stays as it is.
+    """
+
+    datacenter: str
+    since: str
+    dropped: bool | None
+
+
+class SeedName(msgspec.Struct, frozen=True):
+    """A host name among the additional seeds. ``addresses``: None while it was never resolved."""
+
+    name: str
+    addresses: tuple[str, ...] | None = None
+    error: str = ""
+
+
 class Contacts(msgspec.Struct, frozen=True):
     """What of a cluster's contact points is in the control plane.
 
@@ -149,6 +168,9 @@ class Snapshot(msgspec.Struct, frozen=True):
     foreign: tuple[ForeignWrite, ...] = ()  # what is left alone now, for somebody else writes it
     keyspaces: SystemKeyspaces = ASSUMED
     stores: StoreCopies = StoreCopies()
+    stale: tuple[Stale, ...] = ()  # datacenters of which nobody knows whether their seeds are still there
+    seed_names: tuple[SeedName, ...] = ()
+    orphans: tuple[Leftover, ...] = ()  # slices with the seeds for datacenters that are gone
     absent: tuple[str, ...] = ()  # contexts where live reads found nothing of ours left (asked when deleting)
 
     @property

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from controller.cassandra.plan.keyspaces import CONDITION as SYSTEM_KEYSPACES
 from controller.cassandra.plan.model import Status
+from controller.cassandra.plan.seeds import STALE_SEEDS
 from controller.cassandra.plan.status import DATACENTER_READY, RESTART_REQUIRED, UNSUPPORTED
 from controller.cassandra.resources import K8SSANDRA_CLUSTERS
 from controller.engine.clock import Clock, rfc3339
@@ -100,7 +101,8 @@ class StatusWriter:
 
 def _passing(kind: str) -> bool:
     """Whether a condition of ours goes when it is not said any more."""
-    return kind in (UNSUPPORTED, RESTART_REQUIRED, SYSTEM_KEYSPACES) or kind.startswith(DATACENTER_READY)
+    kinds = (UNSUPPORTED, RESTART_REQUIRED, SYSTEM_KEYSPACES, STALE_SEEDS)
+    return kind in kinds or kind.startswith(DATACENTER_READY)
 
 
 def _told(entries: Any) -> list[tuple[Any, ...]] | None:

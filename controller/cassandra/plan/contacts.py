@@ -49,6 +49,8 @@ def _of_datacenter(snapshot: Snapshot, view: DatacenterView) -> list[Action]:
 
 def _of_nobody(snapshot: Snapshot) -> list[Action]:
     """Contact points of datacenters that are gone: from the specification, and from their clusters."""
+    if not snapshot.rendered.order:
+        return []
     kept = {view.name for view in snapshot.views} | {left.object.head.name for left in snapshot.datacenters}
     status = snapshot.cluster.status.datacenters
     kept |= {name for name, entry in status.items() if entry.context_name in snapshot.unseen}

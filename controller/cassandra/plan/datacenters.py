@@ -13,10 +13,9 @@ from controller.cassandra.compare import diff_fields
 from controller.cassandra.memo import Memo
 from controller.cassandra.plan.keeping import compared, keep, whole
 from controller.cassandra.plan.model import Problem, Wait
-from controller.cassandra.plan.seeds import addresses_of_others, keep_seeds, renew_seeds
+from controller.cassandra.plan.seeds import joinable, keep_seeds, renew_seeds, waits_for_names
 from controller.cassandra.render import RenderedDatacenter
 from controller.cassandra.resources import CASSANDRA_DATACENTERS
-from controller.cassandra.seeds import usable_addresses
 from controller.cassandra.snapshot import DatacenterView, Snapshot
 from controller.cassandra.takeover import keep_init_container, left_over, unadopted
 from controller.fleet.actions import Action, Adopt, Apply, Create, Merge
@@ -103,9 +102,13 @@ def _plan_creation(
     if behind:
         step.waits.append(Wait("WaitingForDatacenter", f"{view.name} waits for {behind}", view.name))
         return
-    if not usable_addresses(addresses_of_others(snapshot, view)) and (ring := _ring_elsewhere(snapshot, view)):
+    if not joinable(snapshot, view) and (ring := _ring_elsewhere(snapshot, view)):
         # Without a seed of another datacenter this one would found a ring of its own.
         message = f"{view.name} waits for a seed node of {', '.join(ring)}"
+        step.waits.append(Wait("WaitingForSeeds", message, view.name))
+        return
+    if names := waits_for_names(snapshot, view):
+        message = f"{view.name} waits for the addresses of the seeds {', '.join(names)}"
         step.waits.append(Wait("WaitingForSeeds", message, view.name))
         return
     step.actions += keep_seeds(snapshot, view, rendered)

@@ -8,10 +8,12 @@ from controller.cassandra.plan import control, deletion, foreign, keyspaces, sto
 from controller.cassandra.plan.contacts import contacts
 from controller.cassandra.plan.datacenters import Step, plan_datacenter
 from controller.cassandra.plan.model import Chain, Plan, Problem, Wait, pruned
+from controller.cassandra.plan.seeds import seed_problems
 from controller.cassandra.plan.status import compose
 from controller.cassandra.resources import K8SSANDRA_CLUSTERS
 from controller.cassandra.snapshot import Snapshot
-from controller.fleet.actions import Merge
+from controller.fleet.actions import Delete, Merge
+from controller.kube.resources import ENDPOINT_SLICES
 
 
 def plan(snapshot: Snapshot, reported: tuple[Problem, ...] = ()) -> Plan:
@@ -26,6 +28,7 @@ def plan(snapshot: Snapshot, reported: tuple[Problem, ...] = ()) -> Plan:
         *(Problem(problem.reason, str(problem), problem.datacenter) for problem in rendered.errors),
         *control.check(snapshot),
         *stores.check(snapshot),
+        *seed_problems(snapshot),
         *_strangers(snapshot),
         *foreign.problems(snapshot),
         *reported,
@@ -58,6 +61,8 @@ def plan(snapshot: Snapshot, reported: tuple[Problem, ...] = ()) -> Plan:
         if not step.settled and not behind:
             behind = view.name
     own += contacts(snapshot)
+    for orphan in snapshot.orphans:
+        chains.setdefault(orphan.context, []).append(Chain("", (Delete(ENDPOINT_SLICES, orphan.object),)))
     complete = not behind and bool(snapshot.views) and not superuser and not preparation
     if complete and update and snapshot.cluster.metadata.annotations.get(labels.AUTOUPDATE_SPEC) == "once":
         patch = {"metadata": {"annotations": {labels.AUTOUPDATE_SPEC: None}}}

@@ -11,6 +11,7 @@ import msgspec
 from controller.cassandra.plan import keyspaces
 from controller.cassandra.plan.datacenters import Step
 from controller.cassandra.plan.model import Problem, Status, Wait
+from controller.cassandra.plan.seeds import stale_condition
 from controller.cassandra.snapshot import DatacenterView, Snapshot
 from controller.cassandra.types import CassandraDatacenter
 from controller.kube.conditions import Condition
@@ -63,6 +64,8 @@ def compose(
         conditions.append(_condition(UNSUPPORTED, True, "NotSupported", text, generation))
     conditions += _notices(snapshot)
     conditions += keyspaces.notices(snapshot)
+    if (stale := stale_condition(snapshot)) is not None:
+        conditions.append(stale)
     conditions += [_of_datacenter(view, steps.get(view.name), problems, generation) for view in snapshot.views]
     return Status(
         conditions=tuple(conditions),
@@ -156,6 +159,9 @@ def _datacenters(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
         # One that the specification names no more stays while it is there, or while nobody can know.
         kept = {view.name for view in snapshot.views} | {left.object.head.name for left in snapshot.datacenters}
         kept |= {name for name, entry in cluster.status.datacenters.items() if entry.context_name in snapshot.unseen}
+        # Nor is its context forgotten before what was made there for it is gone.
+        emptied = {left.context for left in snapshot.orphans}
+        kept |= {name for name, entry in cluster.status.datacenters.items() if entry.context_name in emptied}
         shown = {name: entry for name, entry in shown.items() if name in kept}
     deployed, named = snapshot.deployed, {view.name for view in snapshot.views}
     for view in snapshot.views:

@@ -16,7 +16,7 @@ from controller.cassandra.render.per_node import DEFAULT_IMAGE, PerNodeConfig
 from controller.cassandra.render.template import Template, build
 from controller.cassandra.render.tokens import per_node_config, token_config_maps
 from controller.cassandra.secrets import replicated_secret, superuser_secret, superuser_secret_name
-from controller.cassandra.seeds import seed_slices, unresolved_seeds
+from controller.cassandra.seeds import host_names, seed_slices
 from controller.cassandra.system_replication import initial_system_replication
 from controller.cassandra.types import K8ssandraCluster
 
@@ -30,6 +30,7 @@ __all__ = [
     "canonical_hash",
     "check",
     "diff_fields",
+    "host_names",
     "initial_system_replication",
     "needed_passwords",
     "render",
@@ -38,7 +39,6 @@ __all__ = [
     "semantic_equal",
     "superuser_secret",
     "superuser_secret_name",
-    "unresolved_seeds",
 ]
 
 

@@ -11,7 +11,7 @@ from controller.cassandra.problems import FieldProblem
 from controller.cassandra.render import encryption
 from controller.cassandra.render.pods import CASSANDRA
 from controller.cassandra.render.template import Template
-from controller.cassandra.seeds import usable_addresses
+from controller.cassandra.seeds import is_host_name, usable_addresses
 from controller.cassandra.types import K8ssandraCluster
 from controller.cassandra.versions import Version, has_metrics_endpoint
 
@@ -23,10 +23,10 @@ def cluster_warnings(cluster: K8ssandraCluster) -> Iterator[FieldProblem]:
     yield from (each for each in check_annotations(cluster.metadata.annotations) if each.field != replication)
     seeds = cassandra.additional_seeds if cassandra else []
     for index, seed in enumerate(seeds):
-        if not usable_addresses([seed]):
-            message = "is no address that a seed can have, and is left out: host names are not resolved"
+        if not is_host_name(seed) and not usable_addresses([seed]):
+            message = "is neither a host name nor an address that a seed can have, and is left out"
             path = f"spec.cassandra.additionalSeeds[{index}]"
-            yield FieldProblem(path, message, "use the address of the node", reason="UnresolvedSeed")
+            yield FieldProblem(path, message, "use the name or the address of the node", reason="UnusableSeed")
 
 
 def warnings(template: Template, version: Version) -> Iterator[FieldProblem]:

@@ -94,6 +94,7 @@ class Rig:
     def __init__(self, contexts: tuple[str, ...], crds: list[dict[str, Any]] | None) -> None:
         self.contexts = contexts
         self.servers: dict[str, ApiServer] = {}
+        self.dns: dict[str, list[str]] = {}  # addresses by host name; others cannot be resolved
         self.links = {context: Link() for context in ("", *contexts)}
         self.seen: list[Seen] = []
         self.controller: Controller | None = None
@@ -158,6 +159,7 @@ class Rig:
             rng=Random(7),
             clock=self.clock,
             make_password=lambda: "not-so-secret",
+            resolve=self._resolve,
         )
         self._task = asyncio.create_task(self.controller.run(), name="controller")
         return self.controller
@@ -287,6 +289,11 @@ class Rig:
 
     async def datacenters(self) -> dict[str, list[str]]:
         return {context: await self.names(CASSANDRA_DATACENTERS, context) for context in self.contexts}
+
+    async def _resolve(self, name: str) -> list[str]:
+        if name not in self.dns:
+            raise errors.NameResolutionFailed(f"{name}: the name cannot be resolved")
+        return self.dns[name]
 
     def _access(self, context: str) -> Access:
         server = self.servers[context]

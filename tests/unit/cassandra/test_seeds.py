@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.cassandra.compare import canonical_hash
-from controller.cassandra.seeds import seed_slices, unresolved_seeds, with_addresses
+from controller.cassandra.seeds import host_names, seed_slices, with_addresses
 from controller.cassandra.types import K8ssandraCluster
 from tests.unit.cassandra.samples import cluster, datacenter, rendered
 
@@ -104,9 +104,25 @@ def test_a_users_common_label_cannot_hide_whose_slice_it_is() -> None:
     assert "other" not in made["metadata"]["labels"].values()
 
 
-def test_additional_seeds_that_are_host_names_are_unresolved() -> None:
-    given = cluster(additionalSeeds=["seed.example.org", "10.0.0.1", "fd00::1", "seed.example.org"])
-    assert unresolved_seeds(given) == ["seed.example.org"]
+@pytest.mark.parametrize(
+    ("seed", "expected"),
+    [
+        ("seed.example.org", True),
+        ("Seed.Example.Org.", True),
+        ("cassandra-1", True),
+        ("10.0.0.1", False),
+        ("fd00::1", False),
+        ("010.0.0.1", False),  # a resolver would take it for the address 8.0.0.1
+        ("1", False),
+        ("10.0x7f", False),
+        ("fe80::1%eth0", False),
+        ("10.0.0.1/32", False),
+        ("-", False),
+        ("", False),
+    ],
+)
+def test_what_dns_may_know_is_a_host_name(seed: str, expected: bool) -> None:
+    assert host_names(cluster(additionalSeeds=[seed, seed])) == [seed] * expected
 
 
 def test_a_live_slice_gets_other_addresses_and_keeps_the_rest() -> None:
