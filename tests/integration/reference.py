@@ -376,14 +376,14 @@ LABELS: Final = {
 }
 
 
-def deployment(replicas: int = 1, operator: str = "k8ssandra-operator") -> dict[str, Any]:
+def deployment(replicas: int = 1, operator: str = "k8ssandra-operator", release: str = "ours-") -> dict[str, Any]:
     """A Deployment as the operators' charts make it."""
     labels = {**LABELS, "app.kubernetes.io/name": operator, "control-plane": operator}
     container = {"name": operator, "image": f"cr.k8ssandra.io/k8ssandra/{operator}:v1.22.0", "command": ["/manager"]}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": f"ours-{operator}", "labels": labels},
+        "metadata": {"name": f"{release}{operator}", "labels": labels},
         "spec": {
             "replicas": replicas,
             "selector": {"matchLabels": {"control-plane": operator}},

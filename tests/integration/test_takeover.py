@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from controller.cassandra import labels
+from controller.cassandra.foreign_writes import QUIET
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
+from controller.engine.clock import SystemClock
 from controller.fleet.actions import FIELD_MANAGER
-from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, PODS, SECRETS, SERVICES, Resource
+from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, EVENTS, PODS, SECRETS, SERVICES, Resource
 from controller.sandbox.cass_operator import objects as cass_operator
 from tests.integration.reference import MANAGER, Reference, cases
 from tests.integration.rig import Rig, eventually, quiet, rig
@@ -171,3 +175,66 @@ async def test_a_change_is_rolled_out_as_ever_after_the_take_over(one: Rig) -> N
 
     await eventually(all_changed, "every datacenter has the new version")
     await one.ready()
+
+
+# ── when both are at work ───────────────────────────────────────────────────────────────────────────
+
+
+class Later:
+    """This machine's clock, after the reference operator has been quiet."""
+
+    def now(self) -> datetime:
+        return SystemClock().now() + timedelta(seconds=QUIET + 1)
+
+
+async def said(one: Rig, reason: str) -> bool:
+    """Whether an event says so: the published definition keeps no reasons of conditions."""
+    return any(event.decode(dict)["reason"] == reason for event in await one.client().list_all(EVENTS, one.namespace))
+
+
+async def test_what_it_writes_after_us_is_left_alone_until_it_is_quiet(one: Rig) -> None:
+    theirs = reference(one)
+    await theirs.install()
+    await taken_over(one, theirs)
+    name, context = "demo-dc1-metrics-agent-config", theirs.places["dc1"]
+    since = len(one.seen)
+    await theirs.rewrite(CONFIG_MAPS, name, context, data={"metrics-collector.yaml": "theirs"})
+    await eventually(lambda: said(one, "ForeignController"), "an event says ForeignController")
+    ready = await one.condition(K8SSANDRA_CLUSTERS, theirs.name)
+    assert ready["status"] == "False"
+    await one.client(theirs.places["dc2"]).patch(
+        CONFIG_MAPS,
+        one.namespace,
+        "demo-dc2-metrics-agent-config",
+        {"data": {"metrics-collector.yaml": "x"}},
+        kind="merge",
+    )
+    await eventually(lambda: written(one, since, "demo-dc2-metrics-agent-config"), "others are repaired all the same")
+    assert not await written(one, since, name)
+    await one.stop()
+    await one.start(clock=Later())
+    await one.ready(theirs.name)
+    assert await written(one, since, name)
+
+
+async def written(one: Rig, since: int, name: str) -> bool:
+    return any(seen.path.endswith(f"/configmaps/{name}") and seen.status == 200 for seen in one.writes(since=since))
+
+
+async def test_there_and_back_again_changes_no_datacenter(one: Rig) -> None:
+    theirs = reference(one, "full")
+    await theirs.install()
+    before = await whole(one, theirs)
+    await taken_over(one, theirs)
+    await one.stop()
+    for name, context in theirs.places.items():
+        await theirs.rewrite(CASSANDRA_DATACENTERS, name, context)
+        await theirs.rewrite(CONFIG_MAPS, f"full-{name}-metrics-agent-config", context)
+    await one.start(clock=Later())
+    await one.ready(theirs.name)
+    await quiet(one)
+    after = await whole(one, theirs)
+    for name, live in after.items():
+        assert (live["metadata"]["generation"], live["spec"]) == (1, before[name]["spec"])
+        assert live["metadata"]["annotations"][labels.RESOURCE_HASH].startswith("v1:")
+        assert CASS_FINALIZER in live["metadata"]["finalizers"]

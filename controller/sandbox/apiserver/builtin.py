@@ -18,7 +18,7 @@ _KINDS: Final = {
     ("apiextensions.k8s.io", "v1"): "CustomResourceDefinition",
     ("rbac.authorization.k8s.io", "v1"): "Role RoleBinding ClusterRole ClusterRoleBinding",
     ("apps", "v1"): "Deployment StatefulSet",
-    ("admissionregistration.k8s.io", "v1"): "ValidatingWebhookConfiguration",
+    ("admissionregistration.k8s.io", "v1"): "ValidatingWebhookConfiguration MutatingWebhookConfiguration",
     ("networking.k8s.io", "v1"): "NetworkPolicy",
 }
 _SCALARS: Final[dict[str, dict[str, Any]]] = {

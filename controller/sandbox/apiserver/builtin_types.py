@@ -141,6 +141,11 @@ LoadBalancerStatus ingress:[LoadBalancerIngress]
 LocalObjectReference@ name
 MatchCondition expression! name!
 ModifyVolumeStatus status! targetVolumeAttributesClassName
+MutatingWebhook admissionReviewVersions!:[str] clientConfig!:WebhookClientConfig failurePolicy:*str="Fail"
+  matchConditions:[MatchCondition|name~] matchPolicy:*str="Equivalent" name! namespaceSelector:LabelSelector={}
+  objectSelector:LabelSelector={} reinvocationPolicy:*str="Never" rules:[RuleWithOperations] sideEffects!:*str
+  timeoutSeconds:*int=10
+MutatingWebhookConfiguration webhooks:[MutatingWebhook|name~]
 NFSVolumeSource path! readOnly:bool server!
 Namespace spec:+NamespaceSpec status:+NamespaceStatus
 NamespaceCondition lastTransitionTime:+time message reason status! type!

@@ -7,15 +7,18 @@ from typing import Final
 from controller.kube.resources import (
     CONFIG_MAPS,
     CRDS,
+    DEPLOYMENTS,
     ENDPOINT_SLICES,
     ENDPOINTS,
     EVENTS,
     LEASES,
+    MUTATING_WEBHOOKS,
     NAMESPACES,
     PODS,
     SECRETS,
     SERVICE_ACCOUNTS,
     SERVICES,
+    VALIDATING_WEBHOOKS,
     Resource,
 )
 from controller.sandbox.apiserver import strategies, workloads
@@ -29,16 +32,8 @@ ROLES: Final = Resource(_RBAC, "v1", "Role", "roles")
 ROLE_BINDINGS: Final = Resource(_RBAC, "v1", "RoleBinding", "rolebindings")
 CLUSTER_ROLES: Final = Resource(_RBAC, "v1", "ClusterRole", "clusterroles", namespaced=False)
 CLUSTER_ROLE_BINDINGS: Final = Resource(_RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings", namespaced=False)
-DEPLOYMENTS: Final = Resource("apps", "v1", "Deployment", "deployments")
 STATEFUL_SETS: Final = Resource("apps", "v1", "StatefulSet", "statefulsets")
 NETWORK_POLICIES: Final = Resource("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies")
-VALIDATING_WEBHOOKS: Final = Resource(
-    "admissionregistration.k8s.io",
-    "v1",
-    "ValidatingWebhookConfiguration",
-    "validatingwebhookconfigurations",
-    namespaced=False,
-)
 
 
 def _kind(
@@ -91,6 +86,11 @@ def builtin_registry() -> Registry:
             _kind(NETWORK_POLICIES, strategies.Generational(), "netpol"),
             _kind(
                 VALIDATING_WEBHOOKS,
+                strategies.Webhooks(),
+                categories=("api-extensions",),
+            ),
+            _kind(
+                MUTATING_WEBHOOKS,
                 strategies.Webhooks(),
                 categories=("api-extensions",),
             ),

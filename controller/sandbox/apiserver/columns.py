@@ -135,6 +135,10 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("Webhooks", lambda o: len(o.get("webhooks") or ()), type="integer"),
         AGE,
     ),
+    "mutatingwebhookconfigurations": (
+        Column("Webhooks", lambda o: len(o.get("webhooks") or ()), type="integer"),
+        AGE,
+    ),
     "networkpolicies": (
         Column("Pod-Selector", lambda o: _selector(_at(o, "spec", "podSelector", "matchLabels"))),
         AGE,

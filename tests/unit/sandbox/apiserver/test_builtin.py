@@ -46,6 +46,7 @@ def read(name: str, **fields: Any) -> Json:
         "Deployment",
         "StatefulSet",
         "ValidatingWebhookConfiguration",
+        "MutatingWebhookConfiguration",
         "NetworkPolicy",
     ],
 )
@@ -78,6 +79,7 @@ def test_reading_an_empty_object_twice_is_reading_it_once(name: str) -> None:
         ("ServiceAccount", "imagePullSecrets", "atomic", (), ""),
         ("Role", "rules", "atomic", (), ""),
         ("ValidatingWebhookConfiguration", "webhooks", "map", ("name",), "name"),
+        ("MutatingWebhookConfiguration", "webhooks", "map", ("name",), "name"),
         ("CustomResourceDefinition", "spec.versions", "atomic", (), ""),
         ("CustomResourceDefinition", "status.conditions", "map", ("type",), ""),
     ],
