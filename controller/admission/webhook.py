@@ -28,7 +28,7 @@ class Webhook:
         self.port = 0
         self._address = settings.webhook_address
         self._folder = settings.webhook_certificates
-        self._rules = Rules(partial(usable_contexts, pool), settings.watch_namespaces)
+        self.rules: Final = Rules(partial(usable_contexts, pool), settings.watch_namespaces)
         self._metrics = metrics
         self._certificate: Final = Certificate(self._folder, self._certificate_came)
 
@@ -36,7 +36,7 @@ class Webhook:
     async def serve(self) -> AsyncIterator[None]:
         """Serve while the block runs; ``follow`` has to run beside it."""
         self._certificate.refresh()
-        async with serve(self._address, self._certificate, self._rules, self._metrics) as self.port:
+        async with serve(self._address, self._certificate, self.rules, self._metrics) as self.port:
             yield
 
     async def follow(self) -> None:

@@ -1,4 +1,4 @@
-"""The webhook before real API servers: what is wrong is not stored, and nothing is ever stuck because of it."""
+"""The webhook before API servers: what is wrong is not stored, and nothing is ever stuck because of it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import aiohttp
 import pytest
 import yaml
 
+from controller.admission.review import answer
 from controller.admission.server import PATH
 from controller.cassandra.resources import K8SSANDRA_CLUSTERS
 from controller.kube import errors
 from controller.kube.objects import encode
 from controller.kube.resources import Resource
-from controller.kube.transport import Request
+from controller.kube.transport import Request, Response
 from tests import manifests
-from tests.integration.rig import Rig, eventually
+from tests.integration.rig import CONTEXTS, Rig, eventually
 from tests.real.process import free_port
-from tests.unit.admission.test_certificate import AUTHORITY, mount, pair
+from tests.servers import EmbeddedOne
+from tests.unit.admission.reviews import encoded
+from tests.unit.admission.test_certificate import AUTHORITY, mount, pair, trusting
 from tests.unit.cassandra.samples import datacenter, manifest
-
-pytestmark = pytest.mark.real
 
 CONFIGURATIONS: Final = Resource(
     "admissionregistration.k8s.io",
@@ -69,7 +71,13 @@ async def served(one: Rig, folder: Path) -> AsyncIterator[str]:
     assert one.controller is not None
     controller = one.controller
     await eventually(lambda: _is(not controller.waiting_for()), "the controller is ready")
-    yield f"https://127.0.0.1:{port}{PATH}"
+    url = f"https://127.0.0.1:{port}{PATH}"
+    server = one.servers[""]
+    if isinstance(server, EmbeddedOne):  # asks in this process what real ones ask over TLS
+        assert controller.webhook is not None
+        rules = controller.webhook.rules
+        server.server.webhooks.reach[url] = lambda body: answer(body, rules).body
+    yield url
 
 
 async def _is(value: bool) -> bool:
@@ -81,16 +89,29 @@ async def refused(one: Rig, obj: Json) -> errors.AdmissionDenied:
     found: list[errors.AdmissionDenied] = []
 
     async def tried() -> bool:
-        try:
-            await one.client().raw(
-                "POST", K8SSANDRA_CLUSTERS.path(one.namespace) + "?dryRun=All", body=_whole(one, obj)
-            )
-        except errors.AdmissionDenied as error:
+        response = await post(one, obj, ("dryRun", "All"))
+        error = errors.from_response(response) if response.status >= 300 else None
+        if isinstance(error, errors.AdmissionDenied):
             found.append(error)
         return bool(found)
 
     await eventually(tried, "the webhook is in force")
     return found[0]
+
+
+async def post(one: Rig, obj: Json, *query: tuple[str, str]) -> Response:
+    request = Request(
+        method="POST",
+        path=K8SSANDRA_CLUSTERS.path(one.namespace),
+        query=query,
+        headers=(("content-type", "application/json"),),
+        body=encode(_whole(one, obj)),
+    )
+    transport = one.servers[""].transport()
+    try:
+        return await transport.request(request)
+    finally:
+        await transport.close()
 
 
 def _whole(one: Rig, obj: Json) -> Json:
@@ -106,14 +127,15 @@ async def merge(one: Rig, patch: Mapping[str, Any], name: str = "demo", **option
     return live.decode(dict[str, Any])
 
 
-BAD: Final = cluster(datacenter("dc_1", k8sContext=""))
+CROWDED: Final = [{"name": f"r{number}"} for number in range(4)]  # of three pods; no rule in CEL says so
+BAD: Final = cluster(datacenter(k8sContext="", racks=CROWDED))
 
 
 async def test_what_is_wrong_is_not_created(one: Rig, tmp_path: Path) -> None:
     async with served(one, tmp_path) as url, webhook(one, url):
-        error = await refused(one, cluster(datacenter("DC1", k8sContext=NOWHERE), datacenter("dc2")))
+        error = await refused(one, cluster(datacenter("dc1", k8sContext=NOWHERE, racks=CROWDED)))
         assert "admission webhook" in error.message
-        assert f"{DC}.metadata.name: is no DNS label" in error.message
+        assert f"{DC}.racks: has more racks than the datacenter has pods" in error.message
         assert f"{DC}.k8sContext: no ClientConfig names the context {NOWHERE}" in error.message
         unfit = datacenter(k8sContext="", containers=[{"name": "c", "env": [{"value": "1"}]}])
         with pytest.raises(errors.AdmissionDenied, match=r"containers\[0\]\.env\[0\]\.name: is required"):
@@ -130,7 +152,7 @@ async def test_an_update_that_loses_data_is_refused(one: Rig, tmp_path: Path) ->
             (renamed["cassandra"]["datacenters"], "to rename a datacenter loses its data"),
             ([], "is empty"),
         ):
-            with pytest.raises(errors.AdmissionDenied, match=said):
+            with pytest.raises(errors.ApiError, match=said):  # by the definition's own rules
                 await merge(one, {"spec": {"cassandra": {"datacenters": change}}})
         with pytest.raises(errors.AdmissionDenied, match="num_tokens: cannot change from 16 to 8"):
             await merge(one, {"spec": {"cassandra": {"config": {"cassandraYaml": {"num_tokens": 8}}}}})
@@ -151,7 +173,7 @@ async def test_finalizers_status_and_deletion_of_a_bad_object_are_not_blocked(on
             await merge(one, {"status": {"error": "something"}}, subresource="status")
             uid = (await one.client().get(K8SSANDRA_CLUSTERS, one.namespace, "demo")).head.uid
             await one.client().delete(K8SSANDRA_CLUSTERS, one.namespace, "demo", uid=uid)
-            worse = {"spec": {"cassandra": {"datacenters": []}}}
+            worse = {"spec": {"cassandra": {"config": {"cassandraYaml": {"num_tokens": 8}}}}}
             await merge(one, worse)  # of an object that is going nothing is judged
             await merge(one, {"metadata": {"finalizers": []}})
             assert await one.get(K8SSANDRA_CLUSTERS, "demo") is None
@@ -206,19 +228,19 @@ async def test_a_new_certificate_is_used_without_a_restart(one: Rig, tmp_path: P
         await create(one, cluster())
 
 
+async def test_the_controller_answers_over_tls(one: Rig, tmp_path: Path) -> None:
+    async with served(one, tmp_path) as url, aiohttp.ClientSession() as session:
+        obj = _whole(one, cluster(datacenter("dc1", k8sContext=NOWHERE), datacenter("dc2", k8sContext=CONTEXTS[0])))
+        response = await session.post(url, data=encoded(obj), ssl=trusting())
+        verdict = (await response.json())["response"]
+        assert [cause["field"] for cause in verdict["status"]["details"]["causes"]] == [f"{DC}.k8sContext"]
+
+
 async def test_what_is_not_supported_comes_back_as_a_warning(one: Rig, tmp_path: Path) -> None:
     async with served(one, tmp_path) as url, webhook(one, url):
         await refused(one, BAD)
-        made = _whole(one, cluster())
+        made = cluster()
         made["spec"]["medusa"] = {}
-        transport = one.servers[""].transport()
-        request = Request(
-            method="POST",
-            path=K8SSANDRA_CLUSTERS.path(one.namespace),
-            headers=(("content-type", "application/json"),),
-            body=encode(made),
-        )
-        response = await transport.request(request)
-        await transport.close()
+        response = await post(one, made)
         assert response.status == 201
         assert "spec.medusa: is not supported by this controller and is ignored" in response.headers["warning"]

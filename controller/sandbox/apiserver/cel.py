@@ -20,7 +20,7 @@ Program: TypeAlias = Callable[[Scope], Any]
 
 _TOKEN: Final = re.compile(
     r"""\s*(?:(?P<number>\d+\.\d+|\d+)|(?P<text>'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
-    r"""|(?P<name>[A-Za-z_]\w*)|(?P<sign>&&|\|\||[=!<>]=|[-+*/%!<>?:.,()\[\]]))"""
+    r"""|(?P<name>[A-Za-z_]\w*)|(?P<sign>&&|\|\||[=!<>]=|[-+*/%!<>?:.,()\[\]{}]))"""
 )
 _LITERALS: Final = {"true": True, "false": False, "null": None}
 _BINARY: Final[list[dict[str, Callable[[Any, Any], Any]]]] = [
@@ -216,6 +216,9 @@ class _Parser:
                 if self.peek() != "]":
                     self.take(",")
             return lambda scope: [item(scope) for item in items]
+        if word == "{":
+            self.take("}")  # of maps only the empty one
+            return lambda _: {}
         if kind != "name":
             raise Unsupported(self._text)
         if word in _LITERALS:

@@ -73,6 +73,7 @@ class ApiServer:
         writer, self._remover = Writer(self.core), Remover(self.core)
         self.accounts = Accounts(self.core)
         self.authorization = Authorization(self.core, enforced=rbac)
+        self.webhooks = writer.webhooks
         self._handlers = Handlers(self.core, self.reader, writer, self._remover, self.accounts)
         for kind in self.core.registry:
             self.core.collection(kind).describe(kind.strategy.fields, kind)

@@ -15,6 +15,7 @@ from controller.sandbox.apiserver.metadata import SERVER_OWNED, identify, malfor
 from controller.sandbox.apiserver.names import metadata_faults, metadata_update_faults
 from controller.sandbox.apiserver.options import WriteOptions
 from controller.sandbox.apiserver.storage import Version, encode
+from controller.sandbox.apiserver.webhooks import Webhooks
 
 Json = dict[str, Any]
 _WRONG_TYPE: Final = "FieldValueTypeInvalid"
@@ -26,6 +27,7 @@ class Writer:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self.webhooks: Final = Webhooks(core)
 
     # ── create ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -57,6 +59,7 @@ class Writer:
         self._judge(kind, obj, kind.strategy.validate(obj))
         if "resourceVersion" in metadata:
             raise failures.Failure(500, "", "resourceVersion should not be set on objects to be created")
+        self.webhooks.ask(kind, obj, None, options)
         found = core.find(kind, metadata.get("namespace", ""), metadata["name"])
         if found is not None:
             raise failures.already_exists(resource, metadata["name"], being_deleted=found.deleting)
@@ -136,6 +139,7 @@ class Writer:
         self._judge(kind, new, [*metadata_update_faults(new["metadata"], before), *faults], subresource, old)
         if not subresource and self._new_generation(kind, new, old):
             new["metadata"]["generation"] = before.get("generation", 0) + 1
+        self.webhooks.ask(kind, new, old, options, subresource)
         return self._commit(kind, new, live, options, old)
 
     def _check_version(self, kind: Kind, live: Version, metadata: Json) -> None:
