@@ -187,8 +187,9 @@ async def says_no_more(one: Rig, kind: str) -> None:
 async def test_create_single_dc_cluster_with_management_api_secured(one: Rig) -> None:
     one.open_way = ways = Ways()
     data = {key: b64encode(key.encode()).decode() for key in ("tls.crt", "tls.key", "ca.crt")}
-    secret = {"metadata": {"name": "mgmt-client"}, "type": "kubernetes.io/tls", "data": data}
-    await one.client(CONTEXTS[0]).create(SECRETS, one.namespace, secret)
+    for name in ("mgmt-client", "mgmt-server"):
+        secret = {"metadata": {"name": name}, "type": "kubernetes.io/tls", "data": data}
+        await one.client(CONTEXTS[0]).create(SECRETS, one.namespace, secret)
     manual = {"manual": {"clientSecretName": "mgmt-client", "serverSecretName": "mgmt-server"}}
     await one.start()
     await one.apply(one_datacenter(one, managementApiAuth=manual))
