@@ -8,6 +8,7 @@ import pytest
 from controller.fleet.actions import (
     FIELD_MANAGER,
     Action,
+    Adopt,
     Apply,
     Create,
     Delete,
@@ -261,6 +262,46 @@ async def test_the_second_apply_is_one_request(bench: Bench) -> None:
     before = bench.server.record.requests()
     await bench.perform(Apply(CONFIG_MAPS, config_map(a="3"), applied))
     assert bench.server.record.requests() - before == 1
+
+
+def theirs(**data: str) -> dict[str, Any]:
+    """A ConfigMap as the reference operator writes it."""
+    made = config_map(**data)
+    made["metadata"] |= {
+        "labels": {"k8ssandra.io/cluster-name": "demo"},
+        "annotations": {"k8ssandra.io/resource-hash": "theirs"},
+    }
+    return made
+
+
+def adoption(live: Object) -> Adopt:
+    wanted = theirs(a="1")
+    wanted["metadata"]["annotations"] = {"k8ssandra.io/resource-hash": "v1:ours"}
+    patch = {"metadata": {"annotations": wanted["metadata"]["annotations"], "finalizers": ["example.com/ours"]}}
+    return Adopt(CONFIG_MAPS, wanted, patch, live)
+
+
+async def test_adoption_is_one_patch_of_the_metadata_after_which_an_apply_removes(bench: Bench) -> None:
+    live = await bench.client.create(CONFIG_MAPS, "default", theirs(a="1", b="2"), field_manager="manager")
+    before = bench.server.record.requests()
+    adopted = await bench.perform(adoption(live))
+    assert bench.server.record.requests() - before == 1
+    assert adopted is not None
+    assert (data(adopted), adopted.decode(dict)["metadata"]["finalizers"]) == (
+        {"a": "1", "b": "2"},
+        ["example.com/ours"],
+    )
+    assert adopted.decode(dict)["metadata"]["annotations"] == {"k8ssandra.io/resource-hash": "v1:ours"}
+    assert {entry["manager"] for entry in adopted.decode(dict)["metadata"]["managedFields"]} == {FIELD_MANAGER}
+    await bench.perform(Apply(CONFIG_MAPS, adoption(live).object, adopted))
+    assert data(await bench.live()) == {"a": "1"}
+
+
+async def test_what_changed_meanwhile_is_not_adopted(bench: Bench) -> None:
+    live = await bench.client.create(CONFIG_MAPS, "default", theirs(a="1"), field_manager="manager")
+    await bench.client.patch(CONFIG_MAPS, "default", "it", {"data": {"b": "new"}}, kind="merge")
+    with pytest.raises(ObserveAgain):
+        await bench.perform(adoption(live))
 
 
 # ── what may be gone for good ───────────────────────────────────────────────────────────────────────
