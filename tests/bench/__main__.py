@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from tests.bench import convergence, latency, reading, report, scale
+from tests.bench import convergence, latency, reading, rendering, report, scale
 from tests.bench.report import Figure
 
 Measure = Callable[[bool, bool], Awaitable[list[Figure]]]
@@ -35,6 +35,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "steady": lambda quick, _: reading.steady(quick=quick),
     "memory": lambda quick, _: reading.memory(quick=quick),
     "calls": lambda quick, _: reading.calls(quick=quick),
+    "render": lambda quick, _: rendering.rendering(quick=quick),
     "latency": _latency,
     "convergence": _convergence,
     "scale": _scale,
