@@ -39,7 +39,7 @@ def merged(cluster: Any, own: Any, path: tuple[str, ...] = ()) -> Any:
         key = KEYED.get(last)
         if path[:1] == ("config",) or path[:2] == ("storageConfig", "additionalVolumes"):
             key = None
-        elif path[:1] == ("extraVolumes",):
+        elif path in {("extraVolumes", "volumes"), ("extraVolumes", "pvcs")}:
             key = "name"
         return _keyed(cluster, own, key, path) if key and own else own
     if type(cluster) is not type(own) and not {type(cluster), type(own)} <= {int, float}:

@@ -186,6 +186,7 @@ def server() -> ApiServer:
 @many
 @given(documents=manifests())
 def test_what_a_server_fills_in_changes_nothing(server: ApiServer, documents: list[Json]) -> None:
+    assume(not golden.rendered(documents).errors)  # the server may refuse it too
     given_one, *others = documents
     kept = server.apply_manifest({**given_one, "metadata": {"name": f"demo-{next(_number)}", "namespace": "ns"}})
     read = {**msgspec.json.decode(msgspec.json.encode(kept)), "metadata": given_one["metadata"]}
