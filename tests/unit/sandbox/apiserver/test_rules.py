@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controller.sandbox.apiserver.cel import EvaluationFailed, Unsupported, compile_rule
+from controller.sandbox.apiserver.cel import EvaluationFailed, Maybe, Unsupported, compile_rule
 from controller.sandbox.apiserver.schema import compile_schema
 
 Json = dict[str, Any]
@@ -47,10 +47,12 @@ SELF: Json = {"n": 3, "f": 2.5, "s": "hello", "l": [1, 2, 3], "m": {"a": {"b": "
         (None, "null"),
         ("it's", r"'it\'s'"),
         (True, "'&&' == '&&'"),
+        (True, "{} != self.m && (has(self.missing) ? self.missing : {}) == {}"),
+        (True, "was.hasValue() && was.value().n == 2 && !none.hasValue()"),
     ],
 )
 def test_an_expression_has_a_value(expected: Any, text: str) -> None:
-    assert expected == compile_rule(text)({"self": SELF})
+    assert expected == compile_rule(text)({"self": SELF, "was": Maybe(True, {"n": 2}), "none": Maybe(False, None)})
 
 
 @pytest.mark.parametrize(
@@ -73,10 +75,10 @@ def test_what_is_not_understood_is_said(text: str) -> None:
         compile_rule(text)
 
 
-@pytest.mark.parametrize("text", ["self.missing == 1", "self.s > 1", "self.l[9]", "1 / 0", "size(1)"])
+@pytest.mark.parametrize("text", ["self.missing == 1", "self.s > 1", "self.l[9]", "1 / 0", "size(1)", "none.value()"])
 def test_an_expression_without_a_value_fails(text: str) -> None:
     with pytest.raises(EvaluationFailed):
-        compile_rule(text)({"self": SELF})
+        compile_rule(text)({"self": SELF, "none": Maybe(False, None)})
 
 
 # ── rules in schemas ────────────────────────────────────────────────────────────────────────────────
@@ -119,6 +121,43 @@ def test_a_transition_rule_needs_a_value_before() -> None:
     assert broken(schema, {"a": "1"}, {}) == []
     assert broken(schema, {}, {"a": "1"}) == []
     assert [field for field, _ in broken(schema, {"a": "2"}, {"a": "1"})] == ["spec.a"]
+
+
+def test_a_rule_with_an_optional_former_self_is_judged_on_creation_too() -> None:
+    rule = {"rule": "self > 2 || oldSelf.hasValue() && oldSelf.value() <= 2", "optionalOldSelf": True, "message": "no"}
+    schema = {"type": "integer", "x-kubernetes-validations": [rule]}
+    assert [broken(schema, 1), broken(schema, 3), broken(schema, 1, 2)] == [[("spec", "Invalid value: 1: no")], [], []]
+    assert broken(schema, 1, 3) == [("spec", "Invalid value: 1: no")]
+
+
+# ── what did not change ─────────────────────────────────────────────────────────────────────────────
+
+SMALL = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 2}, "l": {"type": "array", "maxItems": 1,
+         "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}, "free":
+         {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("spec", "old", "fields"),
+    [
+        ({"n": 3}, {"n": 3}, []),
+        ({"n": 3}, {"n": 4}, ["spec.n"]),
+        ({"n": 3}, {}, ["spec.n"]),
+        ({"n": 3, "free": {"a": 1}}, {"n": 3}, []),
+        ({"l": [{"a": 1}, {}]}, {"l": [{"a": 1}, {}]}, []),
+        ({"l": [{"a": 1}, {}]}, {"l": [{}, {"a": 1}]}, ["spec.l"]),
+    ],
+)
+def test_an_error_in_what_did_not_change_is_forgiven(spec: Json, old: Json, fields: list[str]) -> None:
+    assert [field for field, _ in broken(SMALL, spec, old)] == fields
+
+
+@pytest.mark.parametrize(("free", "forgiven"), [({}, True), ({"a": 1}, False)])
+def test_a_rule_is_forgiven_only_where_the_schema_knows_every_field(free: Json, forgiven: bool) -> None:
+    schema = {**SMALL, "x-kubernetes-validations": [{"rule": "self.n < 3", "message": "no"}]}
+    schema["properties"] = {**SMALL["properties"], "n": {"type": "integer"}}
+    same = {"n": 3, "free": free}
+    assert (broken(schema, same, dict(same)) == []) is forgiven
 
 
 def test_items_of_a_keyed_list_are_compared_with_their_partners() -> None:
