@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from controller.cassandra import labels, names
+from controller.cassandra.annotations import said
 from controller.cassandra.contacts_seen import contacts_seen, endpoints_seen
 from controller.cassandra.memo import Memo
 from controller.cassandra.origins import Origin
@@ -72,7 +73,7 @@ class Renderings:
 
     def get(self, cluster: K8ssandraCluster) -> Rendered:
         uid = cluster.metadata.uid
-        annotation = cluster.metadata.annotations.get(labels.INITIAL_SYSTEM_REPLICATION, "")
+        annotation = said(cluster.metadata.annotations)
         state = self.sources.state(cluster)
         memo = self._memo.get(uid)
         # The generation alone would not do: after a restore of the API server's storage it may come again.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -10,15 +9,13 @@ from typing import Any, Final
 import msgspec
 
 from controller.cassandra import labels
+from controller.cassandra.annotations import drop_after
 from controller.cassandra.snapshot import DatacenterView, Snapshot, Stale
 from controller.engine.clock import Clock, rfc3339
 from controller.kube.errors import Malformed
 from controller.kube.objects import Object, decode
 
 MARK_AFTER: Final = 60.0  # s; a connection that is lost for less is no reason for a write beside every datacenter
-_UNITS: Final = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
-_DURATION: Final = re.compile(r"(?:\d{1,6}[dhms]){1,4}")
-_PARTS: Final = re.compile(r"(\d+)([dhms])")
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -34,19 +31,6 @@ class _Marked(msgspec.Struct, frozen=True):
 
 class _Slice(msgspec.Struct, frozen=True):
     metadata: _Marked = _Marked()
-
-
-def drop_after(text: str) -> float | None:
-    """Seconds after which stale seeds are dropped, None for never, of the annotation ``k8ssandra.io/stale-seeds``.
-
-    ``keep``, or ``drop-after=`` with a duration as ``90s``, ``1h30m`` or ``7d``. Raises ``ValueError`` for another.
-    """
-    if text in ("", "keep"):
-        return None
-    kind, _, duration = text.partition("=")
-    if kind != "drop-after" or not _DURATION.fullmatch(duration):
-        raise ValueError(text)
-    return sum(int(number) * _UNITS[unit] for number, unit in _PARTS.findall(duration))
 
 
 def marks_of(slice_: Object) -> dict[str, Mark]:

@@ -9,13 +9,14 @@ from typing import Any, Final
 import msgspec
 
 from controller.cassandra import labels
+from controller.cassandra.annotations import drop_after
 from controller.cassandra.memo import Memo
 from controller.cassandra.plan.keeping import keep, whole
 from controller.cassandra.plan.model import Problem
 from controller.cassandra.render import RenderedDatacenter, seed_slices
 from controller.cassandra.seeds import is_host_name, usable_addresses, with_addresses
 from controller.cassandra.snapshot import DatacenterView, Snapshot
-from controller.cassandra.stale_seeds import Mark, drop_after, marks_of, written
+from controller.cassandra.stale_seeds import Mark, marks_of, written
 from controller.fleet.actions import Action, Apply, Delete
 from controller.kube.conditions import Condition
 from controller.kube.objects import Object

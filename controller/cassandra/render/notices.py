@@ -19,8 +19,9 @@ from controller.cassandra.versions import Version, has_metrics_endpoint
 def cluster_warnings(cluster: K8ssandraCluster) -> Iterator[FieldProblem]:
     """Fields of the whole cluster that have no effect."""
     cassandra = cluster.spec.cassandra
-    replication = annotation_field(labels.INITIAL_SYSTEM_REPLICATION)  # a problem, not a notice: nothing is set up
-    yield from (each for each in check_annotations(cluster.metadata.annotations) if each.field != replication)
+    # Of two of the annotations a plan makes problems, for it acts on them.
+    planned = {annotation_field(key) for key in (labels.INITIAL_SYSTEM_REPLICATION, labels.STALE_SEEDS)}
+    yield from (each for each in check_annotations(cluster.metadata.annotations) if each.field not in planned)
     seeds = cassandra.additional_seeds if cassandra else []
     for index, seed in enumerate(seeds):
         if not is_host_name(seed) and not usable_addresses([seed]):

@@ -105,6 +105,7 @@ def test_automated_update_annotation(value: str, right: bool) -> None:
         (labels.INITIAL_SYSTEM_REPLICATION, "three"),
         (labels.DC_REPLICATION, '{"dc2": 3}'),
         (labels.DC_REPLICATION, '{"dc2": {"shop": -1}}'),
+        (labels.STALE_SEEDS, "drop"),
     ],
 )
 def test_an_annotation_whose_value_means_nothing(key: str, value: str) -> None:
