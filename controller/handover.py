@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Final
 
 import msgspec
 
+from controller.cassandra import names
 from controller.cassandra.forecast import Change, Forecast, forecast
 from controller.cassandra.foreign_writes import QUIET, managed
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
@@ -15,8 +16,9 @@ from controller.engine.clock import Clock
 from controller.fleet import former
 from controller.fleet.inspection import Finding, Inspection, Verdict, inspect
 from controller.fleet.types import CLIENT_CONFIGS
-from controller.kube.errors import KubeError, Malformed
+from controller.kube.errors import KubeError, Malformed, NotFound
 from controller.kube.objects import Object
+from controller.kube.resources import ENDPOINTS
 from controller.preview import Preview
 from controller.replication.types import REPLICATED_SECRETS
 
@@ -57,6 +59,7 @@ async def check(looking: Preview, clock: Clock, *, within: float) -> Check:
             continue
         foreseen = forecast(snapshot, renderings)
         told = [*_of_forecast(foreseen), *_writes(snapshot, clock, stopped=stopped)]
+        told += [each async for each in _old_seeds(looking, snapshot)]
         clusters.append(ClusterCheck(found.head.namespace, found.head.name, tuple(told), foreseen.changes))
     every = [*findings, *(finding for each in clusters for finding in each.findings)]
     return Check(all(each.verdict != "blocks" for each in every), tuple(findings), tuple(clusters))
@@ -126,6 +129,28 @@ def _writes(snapshot: Snapshot, clock: Clock, *, stopped: bool) -> Iterator[Find
     if verdict == "blocks":
         message += f", and nobody saw that its operator does not run; look again after {QUIET:g} s without one"
     yield Finding("", verdict, "writes", message)
+
+
+async def _old_seeds(looking: Preview, snapshot: Snapshot) -> AsyncIterator[Finding]:
+    """Seeds in Endpoints, from before EndpointSlices: newer releases of the reference operator remove them."""
+    for view in snapshot.views:
+        cluster = looking.pool.get(view.context)
+        if view.decoded is None or cluster is None or not cluster.state.usable:
+            continue
+        called = view.decoded.status.datacenter_name or view.name
+        name = names.additional_seed_service(snapshot.cluster.cass_name, called)
+        subject = f"Endpoints {view.namespace}/{name}"
+        command = f"kubectl -n {view.namespace} delete endpoints {name}"
+        try:
+            await cluster.client.get(ENDPOINTS, view.namespace, name, metadata_only=True)
+        except NotFound:
+            continue
+        except KubeError as error:
+            message = f"may not be read ({type(error).__name__}); if an old release left it: {command}"
+            yield Finding(view.context, "unknown", subject, message)
+            continue
+        message = f"left by an old release; its addresses stay seeds for ever, whatever becomes of them: {command}"
+        yield Finding(view.context, "blocks", subject, message)
 
 
 def _last(found: Iterable[tuple[str, str, Object]]) -> former.Overwritten | None:

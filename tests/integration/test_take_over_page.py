@@ -89,6 +89,7 @@ async def install(one: Rig) -> Reference:
     group = "rbac.authorization.k8s.io"
     rules = [
         {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list"]},
+        {"apiGroups": [""], "resources": ["endpoints"], "verbs": ["get"]},
         {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["*"], "verbs": ["list"]},
     ]
     head = {"apiVersion": f"{group}/v1", "metadata": {"name": "looks"}}

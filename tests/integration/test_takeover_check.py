@@ -16,7 +16,7 @@ from controller.fleet.inspection import Finding
 from controller.handover import Check, check
 from controller.kube.credentials import StaticCredentials
 from controller.kube.read_only import QUESTION
-from controller.kube.resources import DEPLOYMENTS, VALIDATING_WEBHOOKS, Resource
+from controller.kube.resources import DEPLOYMENTS, ENDPOINTS, VALIDATING_WEBHOOKS, Resource
 from controller.preview import preview
 from controller.sandbox.apiserver import Fault
 from controller.sandbox.applier import Applier
@@ -75,8 +75,9 @@ async def make(one: Rig, resource: Resource, obj: dict[str, Any], context: str =
 async def may_look(one: Rig) -> None:
     """As with the reference operator's own roles, the data planes' accounts may see Deployments and webhooks."""
     deployments = {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list"]}
+    endpoints = {"apiGroups": [""], "resources": ["endpoints"], "verbs": ["get"]}
     for plane in one.world.planes.values():
-        await allow(one, Applier(plane.client), deployments, CONFIGURATIONS)
+        await allow(one, Applier(plane.client), deployments, endpoints, CONFIGURATIONS)
 
 
 async def allow(one: Rig, applier: Applier, *rules: dict[str, Any]) -> None:
@@ -131,6 +132,18 @@ async def test_a_running_operator_and_its_webhooks_are_in_the_way(one: Rig) -> N
 async def unmake(one: Rig, resource: Resource, name: str, context: str = "") -> None:
     found = await one.client(context).get(resource, "", name)
     await one.client(context).delete(resource, "", name, uid=found.head.uid)
+
+
+async def test_seeds_of_an_old_release_are_in_the_way(one: Rig) -> None:
+    await Reference(one, *CASES["plain"]).install()
+    await may_look(one)
+    name = "demo-dc2-additional-seed-service"
+    subsets = [{"addresses": [{"ip": "10.9.9.9"}]}]
+    old = {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": name}, "subsets": subsets}
+    await make(one, ENDPOINTS, old, CONTEXTS[1])
+    (found,) = [each for each in about(await checked(one)) if each.subject.startswith("Endpoints ")]
+    assert (found.verdict, found.context) == ("blocks", CONTEXTS[1])
+    assert found.message.endswith(f"kubectl -n {one.namespace} delete endpoints {name}")
 
 
 async def test_what_may_not_be_seen_is_said_and_is_no_error(one: Rig) -> None:
