@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from controller.cassandra.plan import Problem
 from controller.cassandra.plan.model import Status
+from controller.cassandra.watches import owner_of
 from controller.engine.worker import Again, Done, Result, Retry
 from controller.fleet.actions import MustWait, NameConflict
 from controller.kube import errors
@@ -38,7 +39,7 @@ def problem_of(context: str, datacenter: str, error: Exception) -> Problem | Non
     where = context or "the control plane"
     match error:
         case NameConflict():
-            return Problem("NameConflict", f"{where}: {error}", datacenter)
+            return Problem("NameConflict", f"{where}: {_taken(error)}", datacenter)
         case MustWait(brief=True):
             return None
         case MustWait():
@@ -61,6 +62,15 @@ def problem_of(context: str, datacenter: str, error: Exception) -> Problem | Non
             return Problem("Rejected", f"{where}: the API server refused: {error}", datacenter)
         case _:
             return Problem("InternalError", f"{where}: {type(error).__name__}", datacenter)
+
+
+def _taken(error: NameConflict) -> str:
+    """Whose the object is that has our name, if its labels say so."""
+    owner = owner_of(error.found.head) if error.found is not None else None
+    if owner is None:
+        return str(error)
+    kind, name = error.resource.kind, "/".join(error.place)
+    return f"{kind} {name} is that of K8ssandraCluster {'/'.join(owner)}: choose another name, or another namespace"
 
 
 def _unanswered(error: errors.WebhookFailed) -> str:

@@ -31,7 +31,7 @@ _SIGNS: Final = {"create": "+", "change": "~", "delete": "-"}
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[[NAMESPACE/]NAME]...")
 @click.option(
     "-f",
     "--filename",
@@ -110,11 +110,17 @@ async def _plan(names: tuple[str, ...], files: tuple[TextIO, ...], options: dict
     )
     timeout = options["timeout"]
     async with preview(settings, credentials, transports(policy), rng=SystemRandom(), within=timeout) as looking:
-        objects = [_existing(looking, namespace, name) for name in names]
+        objects = [_existing(looking, *_place(name, namespace)) for name in names]
         for manifest in wanted:
             metadata = manifest["metadata"]
             objects.append(desired(manifest, looking.live(metadata["namespace"], metadata.get("name", ""))))
         return [await looking.forecast(found, within=timeout) for found in objects]
+
+
+def _place(name: str, namespace: str) -> tuple[str, str]:
+    """Namespace and name of what a user calls ``name`` or ``namespace/name``."""
+    given, slash, rest = name.partition("/")
+    return (given, rest) if slash else (namespace, name)
 
 
 def _existing(looking: Preview, namespace: str, name: str) -> Object:

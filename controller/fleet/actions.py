@@ -87,9 +87,15 @@ Action: TypeAlias = Create | Apply | Replace | Merge | Adopt | Delete
 
 
 class NameConflict(Exception):
-    """An object that is not ours has the name that ours needs; it is left as it is."""
+    """An object that is not ours has the name that ours needs; it is left as it is.
 
-    def __init__(self, resource: Resource, namespace: str, name: str) -> None:
+    ``found``: that object, if it was read.
+    """
+
+    def __init__(self, resource: Resource, namespace: str, name: str, found: Object | None = None) -> None:
+        self.resource: Final = resource
+        self.place: Final = (namespace, name)
+        self.found: Final = found
         super().__init__(
             f"{resource.kind} {namespace}/{name} exists and belongs to somebody else: "
             "delete or rename it, or choose another name"
@@ -241,7 +247,7 @@ async def _create(
         except errors.NotFound:
             raise ObserveAgain from error
         if not owned(found):
-            raise NameConflict(resource, namespace, name) from error
+            raise NameConflict(resource, namespace, name, found) from error
         caches.write_through(resource, found)
         raise ObserveAgain from error
 

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table as RichTable
 
-from controller.sandbox.progress import READY, Row
+from controller.sandbox.progress import READY, WAITING, Row
 
-_STYLES: Final = {READY: "green", "Updating": "yellow", "waiting": "dim"}
+_STYLES: Final = {READY: "green", "Updating": "yellow", WAITING: "dim"}
 
 
 class Display(Protocol):
@@ -35,10 +35,10 @@ class Display(Protocol):
 
 
 class Lines:
-    """A line whenever the state of a datacenter changed."""
+    """A line whenever the state of a datacenter changed, or what it waits for."""
 
     def __init__(self) -> None:
-        self._shown: dict[tuple[str, str], Row] = {}
+        self._shown: dict[tuple[str, str], str] = {}  # by cluster and datacenter
 
     def __enter__(self) -> Lines:
         return self
@@ -49,11 +49,13 @@ class Lines:
     def show(self, rows: Sequence[Row]) -> None:
         for row in rows:
             key = (row.cluster, row.datacenter)
-            before = self._shown.get(key)
-            if before is None or (before.state, before.nodes) != (row.state, row.nodes):
-                where = row.context or "control plane"
-                self.say(f"{row.cluster}/{row.datacenter} in {where}: {row.state}, {row.nodes} nodes")
-            self._shown[key] = row
+            # What one waits for is news of its own; while it works, its nodes tell enough.
+            detail = f": {row.detail}" if row.detail and row.state == WAITING else ""
+            where = row.context or "control plane"
+            line = f"{row.cluster}/{row.datacenter} in {where}: {row.state}, {row.nodes} nodes{detail}"
+            if self._shown.get(key) != line:
+                self.say(line)
+            self._shown[key] = line
 
     def say(self, text: str) -> None:
         print(text, flush=True)  # noqa: T201 -- this is the program's output

@@ -18,6 +18,7 @@ from controller.kube import errors
 from controller.kube.client import Client
 
 READY: Final = "Ready"
+WAITING: Final = "waiting"
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -85,7 +86,7 @@ def _rows(cluster: K8ssandraCluster) -> list[Row]:
         if settled:
             state = READY
         elif seen is None:
-            state = "waiting"
+            state = WAITING
         else:
             state = seen.cassandra_operator_progress or "being made"
         nodes = f"{len(seen.node_statuses) if seen is not None else 0}/{entry.size}"

@@ -76,6 +76,6 @@ async def test_a_change_is_foreseen_in_every_cluster_with_its_fields(one: Rig) -
         for change in foreseen.changes
         if change.kind == CASSANDRA_DATACENTERS.kind
     }
-    assert fields == {context: [("spec.serverVersion", "4.0.1", "4.1.4")] for context in CONTEXTS}
+    assert fields == {context: [("spec.serverVersion", "4.0.17", "4.1.4")] for context in CONTEXTS}
     live = await one.get(K8SSANDRA_CLUSTERS, "demo") or {}
-    assert live["spec"]["cassandra"]["serverVersion"] == "4.0.1"
+    assert live["spec"]["cassandra"]["serverVersion"] == "4.0.17"

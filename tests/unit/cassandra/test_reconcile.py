@@ -214,7 +214,8 @@ async def test_two_clusters_that_want_one_name_in_one_place_do_not_fight() -> No
         second = one.demo()
         second["metadata"]["name"] = "second"
         one.apply(second)
-        await one.says("NameConflict", name="second")
+        said = await one.says("NameConflict", name="second")
+        assert "kind-dc1: CassandraDatacenter ns/dc1 is that of K8ssandraCluster ns/demo" in said["message"]
         assert [seen for seen in await one.quiet() if seen.status < 300] == []
         assert await one.get(CASSANDRA_DATACENTERS, "dc1", "kind-dc1") == before
         assert await one.is_ready()

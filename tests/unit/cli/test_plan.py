@@ -88,6 +88,7 @@ def test_json_says_the_same_for_programs(world: World) -> None:
     ("code", "says", "options"),
     [
         (1, "K8ssandraCluster ns/nobody does not exist", ["nobody"]),
+        (1, "K8ssandraCluster other/nobody does not exist", ["other/nobody"]),
         (2, "name K8ssandraClusters, or give manifests", []),
         (1, "contexts has no entry named 'gone'", ["nobody", "--context", "gone"]),
     ],
