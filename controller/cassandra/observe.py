@@ -154,7 +154,12 @@ def observe(pool: Pool, found: Object, renderings: Renderings, absent: tuple[str
         settling=any(member.settling for context in named if (member := pool.get(context)) is not None),
         notices=tuple(notice for context in named if (notice := pool.said(context))),
         contacts=contacts_seen(local, cluster),
-        stores=observe_copies(cluster, local, NOTHING if deleting else renderings.sources.needs(cluster)),
+        stores=observe_copies(
+            cluster,
+            local,
+            NOTHING if deleting else renderings.sources.needs(cluster),
+            [each.secret for each in pool.members() if each.namespace == cluster.namespace],
+        ),
         orphans=orphans(pool, cluster, clear, views, list(live)),
         absent=absent,
     )

@@ -13,6 +13,7 @@ from controller.kube import errors
 from controller.kube.objects import Object
 from controller.kube.resources import CONFIG_MAPS, SECRETS, Resource
 from controller.replication.contents import Contents
+from controller.replication.copies import REFUSED_TYPES
 from controller.replication.types import REPLICATED_FROM
 
 READ_AGAIN: Final = 300.0  # s between two reads of what no watch tells of: it is the user's, and not labelled as ours
@@ -31,7 +32,7 @@ class Place(NamedTuple):
 class Reading(msgspec.Struct, frozen=True):
     """What was read. ``content``: of a Secret only the keys that are needed; None when there was no object.
 
-    ``mark``: which ReplicatedSecret it is a copy of, "" for none.
+    ``mark``: which ReplicatedSecret it is a copy of, "" for none. ``refused``: it is a credential of another system.
     """
 
     content: dict[str, Any] | None
@@ -40,6 +41,7 @@ class Reading(msgspec.Struct, frozen=True):
     at: float  # loop time
     keys: frozenset[str] = frozenset()
     mark: str = ""
+    refused: bool = False
 
     @property
     def lasts(self) -> float:
@@ -48,7 +50,12 @@ class Reading(msgspec.Struct, frozen=True):
 
     def same(self, other: Reading) -> bool:
         """Whether both say the same, whenever they were read."""
-        return (self.content, self.found, self.mark) == (other.content, other.found, other.mark)
+        return (self.content, self.found, self.mark, self.refused) == (
+            other.content,
+            other.found,
+            other.mark,
+            other.refused,
+        )
 
     def __repr__(self) -> str:
         return f"Reading({self.version}, {'there' if self.content is not None else 'absent'})"
@@ -78,7 +85,7 @@ def outdated(member: Cluster, place: Place, reading: Reading, keys: frozenset[st
     if live is not None:
         return (live.head.uid, live.head.resource_version) != reading.version
     if is_watched(member, place):
-        return reading.content is not None
+        return reading.version != ("", "")
     return asyncio.get_running_loop().time() - reading.at >= reading.lasts
 
 
@@ -102,6 +109,9 @@ async def read(member: Cluster, place: Place, keys: frozenset[str], contents: Co
     whole = found.decode(dict)
     mark = (found.head.labels or {}).get(REPLICATED_FROM, "")
     if place.resource == SECRETS:
+        if whole.get("type") in REFUSED_TYPES:
+            # Whoever may write a K8ssandraCluster could have it shown in a CassandraDatacenter.
+            return Reading(None, None, version, now, keys, mark, refused=True)
         data = whole.get("data") or {}
         kept = {"data": {key: data[key] for key in sorted(keys) if key in data}}
         return Reading(kept, None, version, now, keys, mark)

@@ -118,7 +118,8 @@ class Sources:
             image=self._images.image,
             image_problem=self._images.problem,
         )
-        return known, [*problems, *self._absent(cluster, readings), *_unfit_superuser(cluster, find(SECRETS))]
+        problems += [*self._refused(cluster, readings), *self._absent(cluster, readings)]
+        return known, [*problems, *_unfit_superuser(cluster, find(SECRETS))]
 
     def config_map(self, cluster: K8ssandraCluster, context: str, namespace: str, name: str) -> Object | None:
         """A ConfigMap as it was read last."""
@@ -162,6 +163,8 @@ class Sources:
         due = 0.0
 
         def need(place: Place, *keys: str) -> None:
+            if self._is_kubeconfig(place):
+                return  # of all Secrets the last one to be shown in a CassandraDatacenter
             found[place] = found.get(place, frozenset()) | set(keys)
 
         needs = self.needs(cluster)
@@ -194,16 +197,46 @@ class Sources:
         readings = self._readings.get(cluster.metadata.uid, {})
         places = self._places(cluster, source)
         for place in places if places is not None else ():
+            if self._is_kubeconfig(place):
+                continue
             if place not in readings:
                 return _UNKNOWN
             if (content := readings[place].content) is not None:
                 return content
         return _UNKNOWN if places is None else None
 
+    def _is_kubeconfig(self, place: Place) -> bool:
+        if place.context or place.resource != SECRETS:
+            return False
+        return any((each.namespace, each.secret) == (place.namespace, place.name) for each in self._pool.members())
+
+    def _refused(self, cluster: K8ssandraCluster, readings: Mapping[Place, Reading]) -> Iterator[FieldProblem]:
+        """Passwords that are to be read where credentials of other systems are."""
+        for source in self.needs(cluster).passwords:
+            for place in self._places(cluster, source) or ():
+                reading = readings.get(place)
+                if self._is_kubeconfig(place) or (reading is not None and reading.refused):
+                    yield FieldProblem(
+                        f"spec.cassandra.{source.side}EncryptionStores",
+                        f"Secret {place.namespace}/{place.name} holds a credential of another system: it is not read",
+                        f"name a Secret with the password of the {source.store}",
+                        source.datacenter,
+                        "SecretRefused",
+                    )
+
     def _absent(self, cluster: K8ssandraCluster, readings: Mapping[Place, Reading]) -> Iterator[FieldProblem]:
         """The Secrets that pods would wait for in vain."""
         for mounted in self.needs(cluster).mounted:
-            if self._origins.of(cluster, mounted, readings) is Origin.ABSENT:
+            origin = self._origins.of(cluster, mounted, readings)
+            if origin is Origin.COMING and self._is_kubeconfig(Place(SECRETS, "", cluster.namespace, mounted.secret)):
+                yield FieldProblem(
+                    mounted.field,
+                    f"Secret {cluster.namespace}/{mounted.secret} is a kubeconfig of a ClientConfig: never copied",
+                    "name another",
+                    mounted.datacenter,
+                    "SecretRefused",
+                )
+            if origin is Origin.ABSENT:
                 where = f"in context {mounted.context}" if mounted.context else "in the control plane's cluster"
                 yield FieldProblem(
                     mounted.field,

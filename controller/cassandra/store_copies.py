@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -26,13 +27,16 @@ class StoreCopies(msgspec.Struct, frozen=True):
     released: tuple[Object, ...] = ()
 
 
-def observe_copies(cluster: K8ssandraCluster, cache: Cache, needs: Needs) -> StoreCopies:
-    """``cache``: the control plane's. ``needs``: of the cluster, nothing when it is being deleted."""
+def observe_copies(cluster: K8ssandraCluster, cache: Cache, needs: Needs, kubeconfigs: Collection[str]) -> StoreCopies:
+    """``cache``: the control plane's. ``needs``: of the cluster, nothing when it is being deleted.
+
+    ``kubeconfigs``: names of the Secrets beside it that ClientConfigs name, which are never copied.
+    """
     key, namespace = label_of(cluster), cluster.namespace
     labelled = {obj.head.name: obj for obj in cache.by_index(SECRETS, BY_LABEL, (namespace, key, SELECTED))}
     present: dict[str, Object] = {}
     for mounted in needs.mounted:
-        if (mounted.context, mounted.namespace) == ("", namespace):
+        if (mounted.context, mounted.namespace) == ("", namespace) or mounted.secret in kubeconfigs:
             continue
         found = cache.get(SECRETS, namespace, mounted.secret)
         if found is not None and not _is_copied(cluster, found):

@@ -280,6 +280,40 @@ async def test_a_replicated_secret_of_somebody_else_is_not_touched() -> None:
         await one.ready()
 
 
+@pytest.mark.parametrize(
+    ("key", "password_secret"),
+    [("kubeconfig", {"name": DC1}), ("token", {"name": "account"})],
+)
+async def test_credentials_of_other_systems_are_no_passwords(key: str, password_secret: dict[str, str]) -> None:
+    account = secret("account", token="canary")
+    account |= {"type": "bootstrap.kubernetes.io/token"}
+    found = encrypted()
+    for store in ("keystore", "truststore"):
+        reference = {**password_secret, "key": key}
+        found["spec"]["cassandra"]["serverEncryptionStores"][f"{store}PasswordSecretRef"] = reference
+    async with rig() as one:
+        for obj in (account, stores(), found):
+            one.apply(obj)
+        said = await one.says("SecretRefused")
+        assert f"Secret {NAMESPACE}/{password_secret['name']} holds a credential of another system" in said["message"]
+        await asyncio.sleep(60.0)
+        assert await one.names(CASSANDRA_DATACENTERS, DC1) == []
+
+
+async def test_a_kubeconfig_is_no_store() -> None:
+    found = encrypted()
+    for store in ("keystore", "truststore"):
+        found["spec"]["cassandra"]["serverEncryptionStores"][f"{store}SecretRef"] = {"name": DC2}
+    async with rig() as one:
+        one.apply(passwords())
+        one.apply(found)
+        said = await one.says("SecretRefused", "DatacenterReady.dc1")
+        assert "is a kubeconfig of a ClientConfig: never copied" in said["message"]
+        await asyncio.sleep(60.0)
+        assert DC2 not in await one.names(SECRETS, DC1)
+        assert "labels" not in (await one.get(SECRETS, DC2))["metadata"]
+
+
 # ── rotation, repair, removal ───────────────────────────────────────────────────────────────────────
 
 
