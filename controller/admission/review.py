@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -64,11 +64,12 @@ class Rules(msgspec.Struct, frozen=True):
     """What a verdict depends on besides the object.
 
     ``contexts`` tells which context names there are, None while that is not known. ``namespaces``: those that the
-    controller watches, () for all.
+    controller watches, () for all. ``clusters``: all K8ssandraClusters there.
     """
 
     contexts: Callable[[], Contexts | None]
     namespaces: tuple[str, ...] = ()
+    clusters: Callable[[], Iterable[K8ssandraCluster]] = tuple
 
 
 def answer(body: bytes, rules: Rules) -> Answer:
@@ -127,7 +128,7 @@ def _verdict(request: _Request, rules: Rules) -> Verdict:
         before = _typed(old, request) if old is not None else None
     except Malformed:
         before = None  # from under another definition: there is nothing to compare with
-    return judge(cluster, before, rules.contexts())
+    return judge(cluster, before, rules.contexts(), rules.clusters)
 
 
 def _typed(obj: Json, request: _Request) -> K8ssandraCluster:

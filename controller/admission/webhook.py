@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final
 
@@ -11,9 +11,12 @@ from controller.admission.certificate import Certificate, Outcome
 from controller.admission.review import Rules
 from controller.admission.server import serve
 from controller.cassandra.judgement import Contexts
+from controller.cassandra.resources import K8SSANDRA_CLUSTERS
+from controller.cassandra.types import K8ssandraCluster
 from controller.fleet.member import read
 from controller.fleet.pool import Pool
 from controller.fleet.types import CLIENT_CONFIGS
+from controller.kube.errors import Malformed
 from controller.observability.metrics import Metrics
 from controller.settings import Settings
 
@@ -28,7 +31,9 @@ class Webhook:
         self.port = 0
         self._address = settings.webhook_address
         self._folder = settings.webhook_certificates
-        self.rules: Final = Rules(partial(usable_contexts, pool), settings.watch_namespaces)
+        self.rules: Final = Rules(
+            partial(usable_contexts, pool), settings.watch_namespaces, partial(known_clusters, pool)
+        )
         self._metrics = metrics
         self._certificate: Final = Certificate(self._folder, self._certificate_came)
 
@@ -62,3 +67,10 @@ def usable_contexts(pool: Pool) -> Contexts | None:
         return None
     registered = {read(config).context for config in pool.local.cache.objects(CLIENT_CONFIGS)}
     return Contexts(frozenset(cluster.context for cluster in pool), frozenset(registered - {""}))
+
+
+def known_clusters(pool: Pool) -> Iterator[K8ssandraCluster]:
+    """The K8ssandraClusters of the watched namespaces that can be read."""
+    for found in pool.local.cache.objects(K8SSANDRA_CLUSTERS):
+        with suppress(Malformed):
+            yield found.decode(K8ssandraCluster)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
 from controller.cassandra.annotations import check as check_annotations
+from controller.cassandra.places import taken
 from controller.cassandra.problems import FieldProblem
 from controller.cassandra.render import check
 from controller.cassandra.types import K8ssandraCluster
@@ -30,10 +31,16 @@ class Verdict(msgspec.Struct, frozen=True):
     warnings: tuple[FieldProblem, ...] = ()
 
 
-def judge(new: K8ssandraCluster, old: K8ssandraCluster | None, contexts: Contexts | None) -> Verdict:
+def judge(
+    new: K8ssandraCluster,
+    old: K8ssandraCluster | None,
+    contexts: Contexts | None,
+    others: Callable[[], Iterable[K8ssandraCluster]] = tuple,
+) -> Verdict:
     """The verdict on a K8ssandraCluster that is created (``old`` is None) or updated.
 
-    ``contexts`` are None while they are not known: then none of them is judged. What was wrong before, in just the
+    ``contexts`` are None while they are not known: then none of them is judged. ``others``: all K8ssandraClusters that
+    there are; asked only when a datacenter gets a place. What was wrong before, in just the
     same way, is a warning only: an old fault must not stand in the way of another change, such as one that mends a
     part of it.
     """
@@ -45,6 +52,8 @@ def judge(new: K8ssandraCluster, old: K8ssandraCluster | None, contexts: Context
     whole = any(not error.datacenter for error in found.errors)
     if not whole and contexts is not None:
         problems += _unknown(new, contexts)
+    if not whole:
+        problems += taken(new, old, others)
     inherited: frozenset[FieldProblem] = frozenset()
     warnings = [*found.unsupported, *(each for each in found.warnings if each not in problems)]
     if contexts is not None and not whole:

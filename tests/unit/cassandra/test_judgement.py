@@ -8,6 +8,7 @@ import pytest
 
 from controller.cassandra import labels
 from controller.cassandra.judgement import Contexts, Verdict, judge
+from controller.cassandra.types import K8ssandraCluster
 from tests.unit.cassandra.samples import STORAGE, datacenter, manifest, typed
 
 DC = "spec.cassandra.datacenters[0]"
@@ -224,6 +225,50 @@ def test_racks_and_volumes_may_grow() -> None:
 def test_another_superuser_is_a_warning() -> None:
     verdict = updated(manifest(), manifest(superuserSecretRef={"name": "mine"}), running=True)
     assert (fields(verdict), [each.field for each in verdict.warnings]) == ([], ["spec.cassandra.superuserSecretRef"])
+
+
+# ── places ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+ELSEWHERE = datacenter("dc9", k8sContext="kind-dc1")
+
+
+def other(name: str = "other", namespace: str = "ns", **cassandra: Any) -> K8ssandraCluster:
+    made = manifest(**{"clusterName": "Other", **cassandra})
+    made["metadata"].update(name=name, namespace=namespace)
+    return typed(made)
+
+
+@pytest.mark.parametrize(
+    ("found", "field"),
+    [
+        (other(), f"{DC}.metadata.name"),
+        (
+            other(datacenters=[datacenter("dc9", k8sContext="kind-dc1")], clusterName="DEMO"),
+            "spec.cassandra.clusterName",
+        ),
+        (other(datacenters=[ELSEWHERE]), ""),
+        (other(datacenters=[datacenter("dc1", k8sContext="kind-dc2")], clusterName="demo"), ""),
+        (other(namespace="elsewhere"), ""),
+        (other(name="demo"), ""),
+    ],
+)
+def test_a_place_that_another_cluster_has_is_not_taken(found: K8ssandraCluster, field: str) -> None:
+    verdict = judge(typed(manifest()), None, CONTEXTS, lambda: [found])
+    assert fields(verdict) == ([field] if field else [])
+
+
+def test_a_cluster_of_another_namespace_is_not_named() -> None:
+    found = other("secret", "elsewhere", datacenters=[datacenter(metadata={"namespace": "ns"})])
+    (problem,) = judge(typed(manifest()), None, CONTEXTS, lambda: [found]).problems
+    assert (problem.reason, "secret" in str(problem)) == ("NameConflict", False)
+
+
+def test_nobody_is_asked_for_a_change_that_places_nothing() -> None:
+    def nobody() -> list[K8ssandraCluster]:
+        raise AssertionError
+
+    assert judge(typed(manifest(datacenter(size=4))), typed(manifest()), CONTEXTS, nobody) == Verdict()
 
 
 # ── never a trap ────────────────────────────────────────────────────────────────────────────────────
