@@ -62,7 +62,8 @@ class _State(msgspec.Struct):
     uids: frozenset[str] = frozenset()
     failures: int = 0
     troubles: dict[str, Trouble] = msgspec.field(default_factory=dict)  # by datacenter that was asked
-    busy: bool = False
+    busy: _Work | None = None
+    missed: bool = False  # something else was asked for meanwhile
     due: float = 0.0
 
 
@@ -99,8 +100,11 @@ class Keyspaces:
             return
         state = self._states.setdefault(head.uid, _State())
         work = _Work(head.namespace, head.name, head.generation, wanted)
-        if state.busy or self._wanted.get(key) == work:
-            return  # who is at it wakes everybody when it is done
+        if state.busy is not None:
+            state.missed |= work != state.busy
+            return
+        if self._wanted.get(key) == work:
+            return
         self._wanted[key] = work
         self._queue(context).add_after(key, max(state.due - asyncio.get_running_loop().time(), 0.0))
 
@@ -131,24 +135,28 @@ class Keyspaces:
 
     async def _pass(self, queue: WorkQueue[_Key], key: _Key) -> None:
         work, state = self._wanted.pop(key, None), self._states.get(key.uid)
-        if work is None or state is None or state.busy:
+        if work is None or state is None or state.busy is not None:
             queue.done(key)
             return
-        state.busy = True
+        state.busy, state.missed = work, False
+        news = True
         try:
-            await self._try(work, state)
+            news = await self._try(work, state)
         finally:
-            state.busy = False
+            state.busy = None
             queue.done(key)
-            self._wake(work.namespace, work.name)
+            if news or state.missed:
+                self._wake(work.namespace, work.name)
 
-    async def _try(self, work: _Work, state: _State) -> None:
+    async def _try(self, work: _Work, state: _State) -> bool:
+        """Whether plans may be others now."""
         asked = work.round.datacenter
         try:
             await self._carry_out(work, state)
         except (_Outdated, errors.ClusterUnavailable):
             # The next pass knows better; where the cluster is away, when it is back.
             state.due = asyncio.get_running_loop().time() + RETRY_BASE
+            return True
         except Exception as error:  # noqa: BLE001 - one bad answer must not end the rounds of all others
             if not isinstance(error, errors.KubeError):
                 _log.error("round of system keyspaces failed", **_fields(work), exc_info=error)
@@ -159,10 +167,12 @@ class Keyspaces:
             wait = exponential(state.failures, RETRY_BASE, RETRY_CAP)
             state.failures += 1
             state.due = asyncio.get_running_loop().time() + wait
-        else:
-            state.complete, state.uids = True, work.round.uids
-            state.failures, state.due = 0, 0.0
-            state.troubles.clear()
+            return True
+        news = work.round.awaited or state.failures > 0
+        state.complete, state.uids = True, work.round.uids
+        state.failures, state.due = 0, 0.0
+        state.troubles.clear()
+        return news
 
     async def _carry_out(self, work: _Work, state: _State) -> None:
         wanted = work.round

@@ -18,6 +18,7 @@ class Round(msgspec.Struct, frozen=True):
 
     ``marks``: labels of its pods. ``uids``: of the CassandraDatacenters that ``shares`` are for. ``client_secret``: of
     ``managementApiAuth.manual``, "" when nobody asks who calls. ``contexts``: that have to be in sight for a change.
+    ``awaited``: a datacenter cannot be used before.
     """
 
     datacenter: str
@@ -29,3 +30,4 @@ class Round(msgspec.Struct, frozen=True):
     shares: tuple[Share, ...]
     uids: frozenset[str]
     contexts: tuple[str, ...]
+    awaited: bool

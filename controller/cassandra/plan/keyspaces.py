@@ -51,6 +51,7 @@ def next_round(snapshot: Snapshot) -> Round | None:
         shares=shares,
         uids=uids,
         contexts=tuple(dict.fromkeys(view.context for view in members)),
+        awaited=not all(_extended(snapshot, view) for view in members),
     )
 
 
@@ -114,7 +115,7 @@ def _initialized(view: DatacenterView) -> bool:
     """Whether its nodes have been part of the ring; one that is stopped, or goes, gets no replicas, and keeps those."""
     if view.live is None or view.decoded is None or view.live.head.deletion_timestamp is not None:
         return False
-    return view.decoded.status.is_true("Initialized") and not view.stopped
+    return (view.decoded.status.is_true("Initialized") or view.reached) and not view.stopped
 
 
 def _unseen(snapshot: Snapshot) -> DatacenterView | None:

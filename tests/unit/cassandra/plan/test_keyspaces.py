@@ -112,8 +112,14 @@ def test_a_version_of_single_datacenters_is_enough() -> None:
 
 def test_one_that_was_never_part_of_the_ring_gets_none() -> None:
     made = world()
-    made.ready("kind-dc2", "dc2")
+    made.ready("kind-dc2", "dc2", cassandraOperatorProgress="Updating", conditions=[])
     assert shares(seen(made)) == {"dc1": 3}
+
+
+def test_a_round_is_awaited_when_a_datacenter_cannot_be_used_before_it() -> None:
+    made = world()
+    assert due(seen(made, read(made, dc1=3))).awaited
+    assert not due(seen(made, read(made, dc1=3, dc2=1))).awaited
 
 
 def test_a_stopped_datacenter_is_passed_over() -> None:
