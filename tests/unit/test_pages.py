@@ -11,7 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
+CASES = TESTS / "golden" / "cases"
 WORD = re.compile(r"`([^`]+)`")
+NAMES = re.compile(r"`[\w/]+\.py`|cases `")
 WEAKNESSES = 38
 
 
@@ -35,6 +37,19 @@ def named(text: str) -> list[tuple[str, str]]:
     return found
 
 
+def absent(text: str) -> list[str]:
+    """Files of tests and golden cases (``kind/name``, with *) that a page names and that are not there."""
+    kinds = {path.name for path in CASES.iterdir()}
+    found = []
+    for word in WORD.findall(text):
+        kind, _, name = word.partition("/")
+        if kind in kinds and name and not list(CASES.glob(f"{word}.yaml")):
+            found.append(word)
+        if word.endswith(".py") and "/" in word and not (TESTS / word.removeprefix("tests/")).is_file():
+            found.append(word)
+    return found
+
+
 def missing(text: str) -> list[tuple[str, str]]:
     return [
         (file, test)
@@ -45,7 +60,9 @@ def missing(text: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
 def test_every_test_that_a_page_names_is_there(page: str) -> None:
-    assert missing((ROOT / "docs" / page).read_text("utf-8")) == []
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    assert missing(text) == []
+    assert absent(text) == []
 
 
 def test_the_page_of_parity_names_tests_in_every_row() -> None:
@@ -55,7 +72,7 @@ def test_the_page_of_parity_names_tests_in_every_row() -> None:
         for line in text.splitlines()
         if line.startswith("| ") and not line.startswith(("| |", "| There", "| What |"))
     ]
-    silent = [row for row in rows if not named(row) and "later" not in row and "tables below" not in row]
+    silent = [row for row in rows if not NAMES.search(row) and "later" not in row and "tables below" not in row]
     assert silent == []
     assert len(named(text)) > 100
 
@@ -73,4 +90,8 @@ def test_a_test_that_is_not_there_is_found() -> None:
     assert missing("`test_of_no_file` and `unit/nowhere.py`: `test_x`") == [
         ("", "test_of_no_file"),
         ("unit/nowhere.py", "test_x"),
+    ]
+    assert absent("`unit/nowhere.py` `unit/test_pages.py` `tags/both` `tags/b*` `tags/nothing` `a/b`") == [
+        "unit/nowhere.py",
+        "tags/nothing",
     ]
