@@ -103,7 +103,10 @@ async def inspect(client: Client, context: str, namespaces: Sequence[str], neede
 
 async def _deployments(client: Client, context: str, namespaces: Sequence[str]) -> tuple[bool | None, list[Finding]]:
     try:
-        found = [each for namespace in namespaces for each in await client.list_all(DEPLOYMENTS, namespace)]
+        try:
+            found, namespaces = await client.list_all(DEPLOYMENTS), ("",)
+        except errors.Forbidden:
+            found = [each for namespace in namespaces for each in await client.list_all(DEPLOYMENTS, namespace)]
     except errors.KubeError as error:
         command = f"kubectl get deployments --all-namespaces -l {_NAME}={OPERATOR}"
         message = f"may not be read ({type(error).__name__}); see for yourself that none runs: {command}"

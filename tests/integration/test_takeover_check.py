@@ -43,6 +43,9 @@ async def one(their_servers: list[Server], namespace: str, monkeypatch: pytest.M
     async with rig(namespace, their_servers, published=True) as made:
         made.provoked_forbidden = True  # the data planes' roles allow nobody to see Deployments and webhooks
         yield made
+        for context in made.servers:  # other tests look into every namespace
+            for found in await made.client(context).list_all(DEPLOYMENTS, made.namespace):
+                await made.client(context).delete(DEPLOYMENTS, made.namespace, found.head.name, uid=found.head.uid)
 
 
 async def checked(one: Rig) -> Check:
@@ -106,6 +109,18 @@ async def test_an_installation_at_rest_whose_operator_is_stopped_is_ready(one: R
     assert "it has no status" in definition
     (datacenters,) = [each for each in about(found) if each.subject == "CassandraDatacenters"]
     assert datacenters.message == "no specification would change, so no pod restarts"
+
+
+async def test_an_operator_in_another_namespace_is_seen_where_the_rights_suffice(one: Rig) -> None:
+    await Reference(one, *CASES["plain"]).install()
+    await may_look(one)
+    other = deployment()
+    other["metadata"]["name"] = f"of-{one.namespace}"
+    made = await one.client(CONTEXTS[2]).create(DEPLOYMENTS, "default", other)
+    try:
+        assert f"Deployment default/of-{one.namespace}" in told(await checked(one), "blocks", CONTEXTS[2])
+    finally:
+        await one.client(CONTEXTS[2]).delete(DEPLOYMENTS, "default", made.head.name, uid=made.head.uid)
 
 
 async def test_a_running_operator_and_its_webhooks_are_in_the_way(one: Rig) -> None:
