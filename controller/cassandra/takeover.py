@@ -12,6 +12,7 @@ from controller.cassandra.render.per_node import NAME
 from controller.cassandra.types import K8ssandraCluster
 from controller.fleet import former
 from controller.fleet.actions import FIELD_MANAGER
+from controller.kube import ownership
 from controller.kube.objects import Object
 
 _KEPT: Final = Memo[tuple[str, bytes], dict[str, Any]](512)
@@ -28,7 +29,7 @@ def left_over(desired_spec: Mapping[str, Any], live: Mapping[str, Any]) -> list[
 
     What a server puts in by itself, and what others wrote, does not count.
     """
-    known = live["metadata"].get("managedFields")
+    known = ownership.entries(live)
     written = former.written_part(live, FIELD_MANAGER, "spec") if known else live.get("spec")
     return diff_fields(_without_defaults(written), desired_spec)
 

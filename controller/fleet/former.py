@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from controller.kube import ownership
+from controller.kube.errors import Malformed, clean
 from controller.kube.objects import Object
 from controller.kube.ownership import Fields, Share
 
@@ -46,8 +47,11 @@ class Overwritten(msgspec.Struct, frozen=True):
 
     @property
     def seconds(self) -> float:
-        """``at`` as seconds since 1970."""
-        return datetime.fromisoformat(self.at).timestamp()
+        """``at`` as seconds since 1970; 0 for what is no time."""
+        try:
+            return datetime.fromisoformat(self.at).timestamp()
+        except (ValueError, OverflowError):
+            return 0.0
 
 
 def share_of(live: Mapping[str, Any], applied: Mapping[str, Any], manager: str) -> Share:
@@ -57,7 +61,7 @@ def share_of(live: Mapping[str, Any], applied: Mapping[str, Any], manager: str) 
     or another's. Of the object's content everything, so that a later apply takes away what is wanted no more.
     """
     ours: Fields = {}
-    for entry in live["metadata"].get("managedFields") or []:
+    for entry in ownership.entries(live):
         if entry.get("manager") == manager and not entry.get("subresource"):
             ours = ownership.union(ours, (entry.get("fieldsV1") or {}).get("f:metadata") or {})
     return partial(_share, applied.get("metadata") or {}, ours)
@@ -72,13 +76,13 @@ def is_theirs(entry: Mapping[str, Any]) -> bool:
 def unadopted(live: Mapping[str, Any], applied: Mapping[str, Any], manager: str) -> bool:
     """Whether an object still has fields of the reference operator that are to be the ``manager``'s."""
     share = share_of(live, applied, manager)
-    return any(share(entry) for entry in live["metadata"].get("managedFields") or [])
+    return any(share(entry) for entry in ownership.entries(live))
 
 
 def written_part(live: Mapping[str, Any], manager: str, key: str) -> Any:
     """What stands under ``key`` of an object because the reference operator or ``manager`` wrote it."""
     fields: Fields = {}
-    for entry in live["metadata"].get("managedFields") or []:
+    for entry in ownership.entries(live):
         if is_theirs(entry) or (entry.get("manager") == manager and not entry.get("subresource")):
             fields = ownership.union(fields, (entry.get("fieldsV1") or {}).get(f"f:{key}") or {})
     return ownership.part(live.get(key), fields) if fields else None
@@ -104,14 +108,14 @@ def overwritten(found: Object, manager: str) -> Overwritten | None:
     for one in theirs:
         written = one.get("fieldsV1") or {}
         if any(ownership.holds(written, mark) and not ownership.holds(ours, mark) for mark in _NEWS):
-            return Overwritten(str(one.get("manager")), str(one.get("time") or "1970-01-01T00:00:00Z"))
+            return Overwritten(str(one.get("manager")), clean(str(one.get("time") or "1970-01-01T00:00:00Z"), 64))
     return None
 
 
 def last_write(found: Object) -> Overwritten | None:
     """The last write by the reference operator, whether before or after us; None when it never wrote the object."""
     writes = [
-        Overwritten(str(entry.get("manager")), str(entry["time"]))
+        Overwritten(str(entry.get("manager")), clean(str(entry["time"]), 64))
         for entry in _entries(found)
         if is_theirs(entry) and entry.get("time")
     ]
@@ -121,16 +125,11 @@ def last_write(found: Object) -> Overwritten | None:
 # ── inside ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-class _Metadata(msgspec.Struct, rename="camel"):
-    managed_fields: list[dict[str, Any]] | None = None
-
-
-class _Managed(msgspec.Struct):
-    metadata: _Metadata
-
-
 def _entries(found: Object) -> list[dict[str, Any]]:
-    return found.decode(_Managed).metadata.managed_fields or []
+    try:
+        return ownership.entries(found.decode(dict))
+    except Malformed:
+        return []
 
 
 def _is_candidate(entry: Mapping[str, Any]) -> bool:

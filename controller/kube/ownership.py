@@ -31,6 +31,26 @@ def nothing(entry: Mapping[str, Any]) -> Fields:
     return {}
 
 
+def entries(live: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The entries of an object's managedFields; what is none, whoever sent it, is left out."""
+    metadata = live.get("metadata")
+    found = metadata.get("managedFields") if isinstance(metadata, Mapping) else None
+    return [each for each in found if _is_entry(each)] if isinstance(found, list) else []
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("manager", ""), str):
+        return False
+    try:
+        return _are_fields(entry.get("fieldsV1") or {})
+    except RecursionError:
+        return False
+
+
+def _are_fields(value: Any) -> bool:
+    return isinstance(value, dict) and all(_are_fields(inner) for inner in value.values())
+
+
 def adopt(live: Mapping[str, Any], manager: str, share: Share = nothing) -> Adoption | None:
     """``Update`` entries of ``manager``, and what ``share`` gives of others', in its ``Apply`` entry.
 
@@ -40,7 +60,7 @@ def adopt(live: Mapping[str, Any], manager: str, share: Share = nothing) -> Adop
     source: dict[str, Any] | None = None
     moved: list[Fields] = []
     kept: list[dict[str, Any]] = []
-    for entry in live["metadata"].get("managedFields") or []:
+    for entry in entries(live):
         fields = entry.get("fieldsV1") or {}
         if entry.get("manager") == manager and not entry.get("subresource"):
             if entry.get("operation") == "Apply":

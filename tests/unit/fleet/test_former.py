@@ -151,3 +151,31 @@ def test_what_they_wrote_is_told_from_what_a_server_or_a_user_put_there() -> Non
     live = found(entry(WRITTEN), entry({"f:spec": {"f:theirs": {}}}, manager="kubectl-edit"), spec=spec)
     assert former.written_part(live.decode(dict), US, "spec") == {"size": 3, "config": {"a": 1}}
     assert former.written_part(found(spec=spec).decode(dict), US, "spec") is None
+
+
+@pytest.mark.parametrize(
+    "managed",
+    [
+        "text",
+        {"manager": "manager"},
+        ["text", None, 7],
+        [entry(None)],  # type: ignore[arg-type]
+        [entry("text")],  # type: ignore[arg-type]
+        [entry([1])],  # type: ignore[arg-type]
+        [entry({"f:metadata": "text"})],
+        [entry({"f:metadata": {"f:annotations": [1]}})],
+        [entry(WRITTEN, time="yesterday")],
+        [entry(WRITTEN, time=7)],
+        [entry(WRITTEN, manager=["manager"])],
+    ],
+)
+def test_whatever_a_server_sends_is_looked_at_without_harm(managed: Any) -> None:
+    ours = entry({"f:spec": {"f:size": {}}}, manager=US, operation="Apply")
+    metadata = {"name": "a", "uid": "u", "managedFields": [ours, *managed] if isinstance(managed, list) else managed}
+    raw = msgspec.json.encode({"metadata": metadata, "spec": {"size": 3}})
+    live = parse(raw)
+    written = former.overwritten(live, US)
+    assert written is None or written.seconds in (0.0, former.Overwritten("", "2026-11-23T10:00:00Z").seconds)
+    assert former.written_part(live.decode(dict), US, "spec") in (None, {"size": 3})
+    former.unadopted(live.decode(dict), APPLIED, US)
+    former.last_write(live)
