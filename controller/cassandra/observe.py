@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -14,18 +14,15 @@ from controller.cassandra.origins import Origin
 from controller.cassandra.orphans import orphans
 from controller.cassandra.render import Rendered, RenderedDatacenter, render, superuser_secret_name
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
+from controller.cassandra.salvage import salvaged
 from controller.cassandra.snapshot import Away, DatacenterView, Leftover, Snapshot
 from controller.cassandra.sources import Sources
 from controller.cassandra.store_copies import observe_copies
 from controller.cassandra.stores import NOTHING
 from controller.cassandra.types import (
-    CassandraClusterTemplate,
     CassandraDatacenter,
     CassandraDatacenterTemplate,
-    DatacenterStatus,
     K8ssandraCluster,
-    K8ssandraClusterSpec,
-    K8ssandraClusterStatus,
 )
 from controller.cassandra.watches import OWNER, RING
 from controller.fleet.cluster import Cluster
@@ -33,7 +30,6 @@ from controller.fleet.pool import Pool
 from controller.kube.errors import Malformed
 from controller.kube.objects import Object
 from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, PODS, SECRETS
-from controller.kube.structs import ObjectMeta
 from controller.replication.copier import BY_LABEL
 from controller.replication.copies import mark
 from controller.replication.types import REPLICATED_FROM, REPLICATED_SECRETS
@@ -107,7 +103,7 @@ def read(found: Object) -> K8ssandraCluster:
     except Malformed:
         if found.head.deletion_timestamp is None:
             raise
-    return _salvaged(found)
+    return salvaged(found)
 
 
 def observe(pool: Pool, found: Object, renderings: Renderings, absent: tuple[str, ...]) -> Snapshot:
@@ -333,44 +329,6 @@ def _once(views: tuple[DatacenterView, ...], live: dict[tuple[str, str, str], Ob
     for context, obj in [*of_views, *((context, obj) for (context, _, _), obj in live.items())]:
         found.setdefault(obj.head.uid, Leftover(context, obj))
     return tuple(found.values())
-
-
-def _salvaged(found: Object) -> K8ssandraCluster:
-    """What the deletion of a K8ssandraCluster needs of it, as far as that is there."""
-    whole = found.decode(dict)
-    head = found.head
-    finalizers = _strings(whole["metadata"].get("finalizers"))
-    metadata = ObjectMeta(
-        name=head.name,
-        namespace=head.namespace,
-        uid=head.uid,
-        resource_version=head.resource_version,
-        generation=head.generation,
-        deletion_timestamp=head.deletion_timestamp or "",
-        finalizers=finalizers,
-    )
-    entries = _mapping(_mapping(whole.get("spec")).get("cassandra")).get("datacenters")
-    named = [_mapping(entry).get("k8sContext", "") for entry in entries] if isinstance(entries, list) else []
-    template = CassandraClusterTemplate(
-        datacenters=[CassandraDatacenterTemplate(k8s_context=context) for context in dict.fromkeys(_strings(named))]
-    )
-    # Kept, and written again with the next status: where the specification names no context, nothing else does.
-    shown = _mapping(_mapping(whole.get("status")).get("datacenters"))
-    places = {name: _mapping(entry).get("contextName", "") for name, entry in shown.items()}
-    status = K8ssandraClusterStatus(
-        datacenters={
-            name: DatacenterStatus(context_name=context) for name, context in places.items() if isinstance(context, str)
-        }
-    )
-    return K8ssandraCluster(metadata=metadata, spec=K8ssandraClusterSpec(cassandra=template), status=status)
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _strings(value: Any) -> list[str]:
-    return [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
 
 
 def _decode(found: Object | None) -> CassandraDatacenter | None:
