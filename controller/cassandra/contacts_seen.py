@@ -9,16 +9,18 @@ from controller.cassandra.snapshot import Contacts
 from controller.cassandra.types import CassandraDatacenter, K8ssandraCluster
 from controller.cassandra.watches import OWNER, RING
 from controller.fleet.cache import Cache
+from controller.fleet.cluster import Cluster
 from controller.kube.objects import Object
 from controller.kube.resources import ENDPOINT_SLICES, SERVICES
 
 
-def contacts_seen(local: Cache, cluster: K8ssandraCluster) -> Contacts:
-    """Those of one cluster; what else its labels are on is not looked at."""
-    owner = (cluster.namespace, cluster.name)
+def contacts_seen(here: Cluster, cluster: K8ssandraCluster) -> Contacts:
+    """Those of one cluster in the control plane; what else its labels are on is not looked at."""
+    local, owner = here.cache, (cluster.namespace, cluster.name)
     slices = [each for each in local.by_index(CONTACT_SLICES, OWNER, owner) if _service(each).endswith(SUFFIX)]
     return Contacts(
         known=local.synced(SERVICES) and local.synced(CONTACT_SLICES),
+        refused=tuple(str(resource) for resource, _ in here.untold() if resource in (SERVICES, CONTACT_SLICES)),
         services=tuple(each for each in local.by_index(SERVICES, OWNER, owner) if each.head.name.endswith(SUFFIX)),
         slices=tuple(each for each in slices if _manager(each) == labels.OPERATOR_NAME),
         mirrored=tuple(each for each in slices if _manager(each) == labels.MIRRORING),

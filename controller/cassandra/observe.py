@@ -149,7 +149,7 @@ def observe(pool: Pool, found: Object, renderings: Renderings, absent: tuple[str
         unseen=unseen,
         settling=any(member.settling for context in named if (member := pool.get(context)) is not None),
         notices=tuple(notice for context in named if (notice := pool.said(context))),
-        contacts=contacts_seen(local, cluster),
+        contacts=contacts_seen(pool.local, cluster),
         stores=observe_copies(
             cluster,
             local,

@@ -165,6 +165,8 @@ class Router:
         for owner, known in self._known.items():
             if cluster.context in known.contexts:
                 self._everywhere(owner)
+            elif cluster is self._pool.local:
+                self._queue(owner, "")  # its contact points are there
 
     def queue_all(self) -> None:
         """Have every K8ssandraCluster looked at in every context of its."""

@@ -99,10 +99,12 @@ class SeedName(msgspec.Struct, frozen=True):
 class Contacts(msgspec.Struct, frozen=True):
     """What of a cluster's contact points is in the control plane.
 
-    ``known``: everything there was seen. ``mirrored``: slices that Kubernetes makes of Endpoints of such a name.
+    ``known``: everything there was seen. ``refused``: kinds that may not be watched there. ``mirrored``: slices that
+    Kubernetes makes of Endpoints of such a name.
     """
 
     known: bool = False
+    refused: tuple[str, ...] = ()
     services: tuple[Object, ...] = ()
     slices: tuple[Object, ...] = ()
     mirrored: tuple[Object, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+from controller.cassandra.plan.contacts import CONTACT_POINTS
 from controller.cassandra.plan.keyspaces import CONDITION as SYSTEM_KEYSPACES
 from controller.cassandra.plan.model import Status
 from controller.cassandra.plan.seeds import STALE_SEEDS
@@ -101,7 +102,7 @@ class StatusWriter:
 
 def _passing(kind: str) -> bool:
     """Whether a condition of ours goes when it is not said any more."""
-    kinds = (UNSUPPORTED, RESTART_REQUIRED, SYSTEM_KEYSPACES, STALE_SEEDS)
+    kinds = (UNSUPPORTED, RESTART_REQUIRED, SYSTEM_KEYSPACES, STALE_SEEDS, CONTACT_POINTS)
     return kind in kinds or kind.startswith(DATACENTER_READY)
 
 

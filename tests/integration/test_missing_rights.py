@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from controller.cassandra.resources import CASSANDRA_DATACENTERS
+from controller.cassandra.contact_points import SUFFIX
+from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.engine import progress
 from controller.kube import errors
-from controller.kube.resources import CRDS, Resource
+from controller.kube.resources import CRDS, SERVICES, Resource
 from controller.sandbox.applier import Applier
 from controller.sandbox.crds import data_plane_crds
 from tests import manifests
@@ -18,6 +19,7 @@ from tests.integration.rig import CONTEXTS, Rig, eventually, rig, two_of_three
 from tests.servers import Server, servers
 
 BAD = CONTEXTS[2]
+ROLES = Resource("rbac.authorization.k8s.io", "v1", "Role", "roles")
 ROLE_BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings")
 
 
@@ -64,6 +66,31 @@ async def test_a_role_that_is_too_small_is_said_and_found_later(one: Rig) -> Non
     await Applier(one.client(BAD)).apply_all(manifests.data_plane(one.namespace), namespace=one.namespace)
     await one.ready()
     assert await one.reason(BAD) == "Connected"
+
+
+async def test_without_the_right_to_watch_services_only_contact_points_are_missing(one: Rig) -> None:
+    one.provoked_forbidden = True
+    role = await one.client().get(ROLES, one.namespace, "k8ssandra-controller")
+    kept = [rule for rule in role.decode(dict)["rules"] if "services" not in rule["resources"]]
+    await one.client().patch(ROLES, one.namespace, role.head.name, {"rules": kept}, kind="merge")
+    await one.start()
+    await one.apply(one.sample())
+    await one.ready()
+    said = await one.condition(K8SSANDRA_CLUSTERS, "demo", "ContactPoints")
+    assert (said["status"], said["reason"]) == ("False", "Forbidden")
+    assert "manifests/control-plane-role" in said["message"]
+    assert await contact_points(one) == []
+    await Applier(one.client()).apply_all(manifests.control_plane(one.namespace), namespace=one.namespace)
+
+    async def mended() -> bool:
+        told = await one.condition(K8SSANDRA_CLUSTERS, "demo", "ContactPoints")
+        return not told and len(await contact_points(one)) == len(CONTEXTS)
+
+    await eventually(mended, "the contact points are there")
+
+
+async def contact_points(one: Rig) -> list[str]:
+    return [name for name in await one.names(SERVICES) if name.endswith(SUFFIX)]
 
 
 async def _uninstall(one: Rig) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from controller.cassandra import labels
@@ -11,9 +13,12 @@ from controller.cassandra.plan.model import Chain
 from controller.cassandra.resources import CONTACT_SLICES
 from controller.cassandra.snapshot import DatacenterView, Snapshot
 from controller.fleet.actions import Action, Delete
+from controller.kube.conditions import Condition
 from controller.kube.errors import Malformed
 from controller.kube.objects import Object, encode, parse
 from controller.kube.resources import ENDPOINTS, SERVICES
+
+CONTACT_POINTS: Final = "ContactPoints"  # type of the condition
 
 
 def contacts(snapshot: Snapshot) -> list[Chain]:
@@ -22,6 +27,20 @@ def contacts(snapshot: Snapshot) -> list[Chain]:
         return []
     chains = [Chain(view.name, tuple(_of_datacenter(snapshot, view))) for view in snapshot.views]
     return [*chains, Chain("", tuple(_of_nobody(snapshot))), *(Chain("", (each,)) for each in _legacy(snapshot))]
+
+
+def contacts_condition(snapshot: Snapshot) -> Condition | None:
+    """That there are no contact points, for their kinds may not be seen; None when they may."""
+    if not snapshot.contacts.refused:
+        return None
+    kinds = " and ".join(snapshot.contacts.refused)
+    return Condition(
+        type=CONTACT_POINTS,
+        status="False",
+        reason="Forbidden",
+        message=f"the control plane does not allow to watch {kinds}: apply manifests/control-plane-role there",
+        observed_generation=snapshot.cluster.metadata.generation,
+    )
 
 
 def _of_datacenter(snapshot: Snapshot, view: DatacenterView) -> list[Action]:

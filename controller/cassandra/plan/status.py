@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from controller.cassandra.plan import keyspaces
+from controller.cassandra.plan.contacts import contacts_condition
 from controller.cassandra.plan.datacenters import Step
 from controller.cassandra.plan.model import Problem, Status, Wait
 from controller.cassandra.plan.seeds import stale_condition
@@ -64,8 +65,7 @@ def compose(
         conditions.append(_condition(UNSUPPORTED, True, "NotSupported", text, generation))
     conditions += _notices(snapshot)
     conditions += keyspaces.notices(snapshot)
-    if (stale := stale_condition(snapshot)) is not None:
-        conditions.append(stale)
+    conditions += filter(None, (stale_condition(snapshot), contacts_condition(snapshot)))
     conditions += [_of_datacenter(view, steps.get(view.name), problems, generation) for view in snapshot.views]
     return Status(
         conditions=tuple(conditions),

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from controller.cassandra import labels
-from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
+from controller.cassandra.resources import CASSANDRA_DATACENTERS, CONTACT_SLICES, K8SSANDRA_CLUSTERS
 from controller.cassandra.routing import Router
 from controller.engine.store import Delta
 from controller.kube.objects import Object
-from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, PODS, SECRETS, Resource
+from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, PODS, SECRETS, SERVICES, Resource
 from controller.replication.types import REPLICATED_SECRETS
 from tests.unit.cassandra.caches import Fleet, bare, stored
 from tests.unit.cassandra.samples import datacenter, manifest
@@ -261,3 +261,47 @@ async def test_a_cluster_that_cannot_be_read_any_more_keeps_its_contexts() -> No
     routed.drain()
     routed.changes("kind-dc2", CASSANDRA_DATACENTERS, None, stored(bare(CASSANDRA_DATACENTERS, "x", OURS)))
     assert routed.drain() == EVERYWHERE
+
+
+@pytest.mark.parametrize(
+    ("context", "namespace", "expected"),
+    [("kind-dc1", "ns", [""]), ("kind-dc1", "other", []), ("kind-dc3", "ns", [])],
+)
+async def test_a_slice_of_all_pods_concerns_the_control_plane(
+    context: str, namespace: str, expected: list[str]
+) -> None:
+    routed = Routed()
+    found = slice_of_all_pods("10.1.0.1")
+    found["metadata"]["namespace"] = namespace
+    routed.changes(context, ENDPOINT_SLICES, stored(found))
+    assert routed.drain() == expected
+
+
+async def test_a_slice_with_the_same_pods_concerns_nobody() -> None:
+    routed = Routed()
+    one, other = slice_of_all_pods("10.1.0.1", "10.1.0.2"), slice_of_all_pods("10.1.0.2", "10.1.0.1")
+    routed.changes("kind-dc1", ENDPOINT_SLICES, stored(other, 6), stored(one))
+    assert routed.drain() == []
+
+
+async def test_the_control_planes_own_cluster_concerns_contact_points() -> None:
+    routed = Routed()
+    routed.router.revisit(routed.fleet.cluster(""))
+    assert routed.drain() == [""]
+
+
+@pytest.mark.parametrize("resource", [SERVICES, CONTACT_SLICES])
+async def test_contact_points_concern_the_control_plane(resource: Resource) -> None:
+    routed = Routed()
+    routed.change("", resource, OURS)
+    assert routed.drain() == [""]
+
+
+def slice_of_all_pods(*addresses: str) -> dict[str, Any]:
+    marks = {
+        labels.CASS_CLUSTER: "demo",
+        labels.CASS_DATACENTER: "dc1",
+        labels.SERVICE_NAME: "demo-dc1-all-pods-service",
+        **OURS,  # as the Service has them
+    }
+    return bare(ENDPOINT_SLICES, "x", marks, endpoints=[{"addresses": [address]} for address in addresses])
