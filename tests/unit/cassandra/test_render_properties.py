@@ -71,9 +71,8 @@ _yaml = st.recursive(
     lambda inner: st.dictionaries(_few, _values | inner, max_size=3),
     max_leaves=4,
 )
-_zeros = st.fixed_dictionaries(
-    {}, optional={"x": _values, "tty": st.booleans(), "y": st.fixed_dictionaries({"x": _values})}
-)
+_nested = st.fixed_dictionaries({"z": st.sampled_from(["", "x"])})
+_zeros = st.fixed_dictionaries({}, optional={"x": st.sampled_from([0, 1]), "tty": st.booleans(), "y": _nested})
 
 
 def _listed(key: str, names: list[Any], more: st.SearchStrategy[Json]) -> st.SearchStrategy[list[Json]]:
