@@ -1,4 +1,4 @@
-"""The init container of single nodes, which the reference operator makes with another script and another hash."""
+"""What the reference operator made stays as it is: the specification, and with it another script for single nodes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from controller.cassandra import labels
 from controller.cassandra.compare import canonical_hash
 from controller.cassandra.takeover import keep_init_container
 from controller.kube.objects import parse
+from tests.unit.cassandra.plan.worlds import World, condition, touched
 from tests.unit.cassandra.samples import cluster, datacenter, only
 
 THEIRS = "bm90IG91cnM="
@@ -98,3 +99,49 @@ def test_an_image_that_the_user_names_is_used() -> None:
 def test_without_such_a_container_nothing_is_kept() -> None:
     desired = only(cluster())
     assert keep_init_container(cluster(), desired, parse(msgspec.json.encode(theirs())), theirs()) is desired
+
+
+# ── the plan ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def taken_from_them(**spec: Any) -> World:
+    """Converged, but made by the reference operator; ``spec``: what its dc1 has besides."""
+    world = World().converged()
+    found = world.live["kind-dc1", "dc1"]
+    found["spec"] |= spec
+    fields = {"f:annotations": {"f:k8ssandra.io/resource-hash": {}}, "f:labels": {"f:k8ssandra.io/cluster-name": {}}}
+    written = {"f:metadata": fields, "f:spec": {f"f:{key}": {} for key in found["spec"]}}
+    found["metadata"]["annotations"][labels.RESOURCE_HASH] = THEIRS
+    found["metadata"]["managedFields"] = [{"manager": "manager", "operation": "Update", "fieldsV1": written}]
+    return world
+
+
+def test_a_datacenter_is_adopted_by_its_metadata_alone_and_only_once() -> None:
+    world = taken_from_them()
+    spec = copy.deepcopy(world.live["kind-dc1", "dc1"]["spec"])
+    result = world.plan()
+    assert touched(result) == ["adopt dc1"]
+    assert condition(result, "RequiresUpdate") == ("False", "UpToDate")
+    world.carry_out(result)
+    assert world.live["kind-dc1", "dc1"]["spec"] == spec
+    assert touched(world.plan()) == []
+
+
+def test_what_they_wrote_besides_is_said_and_stays_until_updates_are_allowed() -> None:
+    world = taken_from_them(rackless=True)
+    result = world.plan()
+    assert touched(result) == ["adopt dc1"]
+    assert result.drift == {"dc1": ("spec.rackless",)}
+    world.carry_out(result)
+    assert condition(world.plan(), "RequiresUpdate") == ("True", "SpecDiffers")
+    world.metadata["annotations"][labels.AUTOUPDATE_SPEC] = "once"
+    assert touched(world.plan()) == ["apply dc1"]
+
+
+def test_a_later_datacenter_is_adopted_while_an_earlier_one_is_changed() -> None:
+    world = taken_from_them()
+    world.live["kind-dc2", "dc2"]["metadata"] |= {
+        "managedFields": world.live["kind-dc1", "dc1"]["metadata"]["managedFields"],
+    }
+    world.change(lambda cassandra: cassandra.update(serverVersion="4.0.18"))
+    assert touched(world.plan()) == ["apply dc1", "adopt dc2"]
