@@ -18,10 +18,7 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     "D21": (
         "tests/unit/cassandra/test_sources.py::test_d21_a_superuser_secret_with_other_keys_is_said_and_not_replicated",
     ),
-    "P07": (
-        "tests/unit/replication/test_reconcile.py::"
-        "test_an_immutable_copy_that_differs_is_left_and_made_again_when_it_is_deleted",
-    ),
+    "P07": ("tests/unit/replication/test_unusual.py::test_a_copy_that_somebody_made_immutable_is_replaced",),
     "P08": (
         "tests/unit/replication/test_reconcile.py::"
         "test_deletion_waits_for_copies_of_a_target_that_was_removed_while_its_cluster_was_away",
@@ -86,6 +83,15 @@ FURTHER: Final[dict[str, tuple[str, ...]]] = {
     "Z39": ("tests/unit/test_supervisor.py::test_only_watched_namespaces_are_looked_at",),
     "Z40": ("tests/unit/cassandra/test_routing.py::test_labels_in_a_context_that_is_not_named_concern_nobody",),
     "Z43": ("tests/hardening/test_clusters.py::test_p06_p09_foreign_secrets_and_kubeconfigs_stay_where_they_are",),
+    "Z45": (
+        "tests/integration/test_definition_rules.py::test_what_is_wrong_is_refused_without_a_webhook",
+        "tests/unit/cassandra/test_render_any_input.py::test_anything_anywhere_is_unreadable_wrong_or_rendered",
+    ),
+    "Z46": (
+        "tests/integration/test_webhook.py::test_a_webhook_that_is_down_blocks_no_deletion",
+        "tests/integration/test_webhook.py::test_finalizers_status_and_deletion_of_a_bad_object_are_not_blocked",
+        "tests/unit/test_webhook_manifests.py::test_neither_deletion_nor_status_is_ever_asked_about",
+    ),
     "Z49": (f"{_MANIFESTS}nothing_can_be_written_in_the_pod",),
     "Z50": (f"{_MANIFESTS}the_pod_is_restricted",),
     "Z57": ("tests/unit/test_seams.py::test_a_module_keeps_to_the_seams",),
