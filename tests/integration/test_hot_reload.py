@@ -96,4 +96,5 @@ async def test_clusters_that_come_and_go_leave_no_socket_and_no_task(one: Rig) -
     before = await settled()
     await come_and_go(CYCLES)
     after = await settled()
-    assert (after[0] - before[0], after[1] - before[1]) == (0, 0)
+    assert after[0] <= before[0]  # fewer, when connections of the start were still idle before
+    assert after[1] <= before[1]
