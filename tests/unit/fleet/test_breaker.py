@@ -200,6 +200,29 @@ async def test_what_breaks_a_call_is_heard_and_raised(breaker: Breaker) -> None:
     assert breaker.heard == ["ConnectFailed", "ConnectFailed"]
 
 
+APART = Request(method="GET", path="/api/v1/namespaces/default/pods/a:8080/proxy/", apart=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "heard"),
+    [(DeadlineExceeded("no answer"), []), (ConnectionLost("broke"), []), (ConnectFailed("refused"), ["ConnectFailed"])],
+)
+async def test_a_pod_that_does_not_answer_says_nothing_of_the_server(
+    breaker: Breaker, error: TransportError, heard: list[str]
+) -> None:
+    breaker.server.answer = error
+    with pytest.raises(type(error)):
+        await breaker.guarded.request(APART)
+    assert breaker.heard == heard
+
+
+@pytest.mark.parametrize("status", [200, 401, 503])
+async def test_what_a_pod_answers_says_nothing_of_the_server(breaker: Breaker, status: int) -> None:
+    breaker.server.answer = Response(status=status)
+    assert (await breaker.guarded.request(APART)).status == status
+    assert breaker.heard == []
+
+
 async def test_a_stream_is_heard_when_it_opens_and_with_each_batch(breaker: Breaker) -> None:
     stream = await breaker.watch([b"{}"], [b"{}", b"{}"])
     assert [await stream.read(), await stream.read()] == [[b"{}"], [b"{}", b"{}"]]

@@ -163,6 +163,23 @@ async def test_a_stream_does_not_take_a_connection_from_requests(connect: Any) -
             await stream.close()
 
 
+async def test_a_pod_that_hangs_does_not_take_a_connection_from_requests(connect: Any) -> None:
+    async def hang_or_reply(received: Received, writer: Writer) -> None:
+        if "/proxy/" in received.target:
+            await asyncio.sleep(5.0)
+        await reply(writer)
+
+    async with https(hang_or_reply) as server:
+        transport = connect(server.access(), connections=1)
+        apart = Request(method="GET", path="/pods/a/proxy/", apart=True)
+        hanging = [asyncio.create_task(transport.request(apart)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        assert (await transport.request(GET)).status == 200
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+
+
 # ── limits ──────────────────────────────────────────────────────────────────────────────────────────
 
 
