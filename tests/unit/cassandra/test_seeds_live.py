@@ -143,6 +143,17 @@ async def test_a_stopped_datacenter_keeps_its_service_and_has_no_contact_points(
         await until(["10.2.0.2"], contacts, one)
 
 
+async def test_contact_points_of_a_datacenter_that_cannot_be_seen_stay_over_a_restart() -> None:
+    async with converged() as one:
+        one.links[DC2].refuse()
+        await asyncio.sleep(600.0)
+        await one.stop()
+        one.start()
+        await asyncio.sleep(600.0)
+        assert await contacts(one) == ["10.2.0.2"]
+        assert CONTACTS in await one.names(SERVICES)
+
+
 @pytest.mark.parametrize("what", [(SERVICES, CONTACTS), (ENDPOINT_SLICES, f"{CONTACTS}-ipv4")])
 async def test_contact_points_that_somebody_deletes_come_back(what: tuple[Any, str]) -> None:
     async with converged() as one:
