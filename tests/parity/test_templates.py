@@ -132,9 +132,17 @@ async def test_a_cassandra_4_cluster_may_alter_replication_while_nodes_move(by_h
 
 
 async def test_create_single_dc_cluster_with_management_api_secured(by_hand: Rig) -> None:
+    """Its Secrets come first, also from the control plane: without them no pod would start."""
+    one = by_hand
     manual = {"manual": {"clientSecretName": "client-certs", "serverSecretName": "server-certs"}}
-    await by_hand.apply(cluster(managementApiAuth=manual))
-    assert (await made(by_hand, 1))["spec"]["managementApiAuth"] == manual
+    await one.apply(cluster(managementApiAuth=manual))
+    waits = await stage.said(one, "DatacenterReady.dc1", "False")
+    assert waits["reason"] in ("SecretNotFound", "SecretsNotReplicated", "Connecting")
+    for name in ("client-certs", "server-certs"):
+        data = dict.fromkeys(("ca.crt", "tls.crt", "tls.key"), "eA==")
+        body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
+        await one.client().create(SECRETS, one.namespace, {**body, "type": "kubernetes.io/tls"})
+    assert (await made(one, 1))["spec"]["managementApiAuth"] == manual
 
 
 @pytest.mark.parametrize(
