@@ -31,6 +31,7 @@ from controller.kube.objects import Object
 from controller.kube.resources import CONFIG_MAPS, SECRETS, Resource
 from controller.replication.contents import Contents
 
+ROUNDS: Final = 3  # of reading in one pass: where a store is tells where its password is, and that may be elsewhere
 SUPERUSER_KEYS: Final = frozenset({"username", "password"})
 
 __all__ = ["LOOK_AGAIN", "READ_AGAIN", "Place", "Sources"]
@@ -136,24 +137,31 @@ class Sources:
 
     async def _refresh(self, cluster: K8ssandraCluster, context: str) -> float:
         member, uid = self._pool.get(context), cluster.metadata.uid
+        due = 0.0
         if member is None:
-            return 0.0
-        needed, due = self._needed(cluster, member, self._readings.get(uid, {}))
-        if not needed:
             return due
-        readings = self._readings.setdefault(uid, {})
-        for place, keys in needed.items():
-            before = readings.get(place)
-            if before is None or outdated(member, place, before, keys):
-                now = readings[place] = await read(member, place, keys, self._contents)
-                if before is None or not before.same(now):
-                    self._revisions[uid] = self._revisions.get(uid, 0) + 1
-            live = cached(member, place)
-            if is_watched(member, place) or (live is not None and owner_of(live.head) is not None):
-                continue  # its events lead here
-            wait = LOOK_AGAIN if live is not None else readings[place].lasts
-            due = min(due or wait, wait)
+        for _ in range(ROUNDS):
+            needed, due = self._needed(cluster, member, self._readings.get(uid, {}))
+            before = self._revisions.get(uid, 0)
+            for place, keys in needed.items():
+                wait = await self._read(uid, member, place, keys)
+                due = min(filter(None, (due, wait)), default=0.0)
+            if self._revisions.get(uid, 0) == before:
+                break
         return due
+
+    async def _read(self, uid: str, member: Cluster, place: Place, keys: frozenset[str]) -> float:
+        """Read one object if that is due; returns the seconds until it is due again, 0 when watches tell."""
+        readings = self._readings.setdefault(uid, {})
+        before = readings.get(place)
+        if before is None or outdated(member, place, before, keys):
+            now = readings[place] = await read(member, place, keys, self._contents)
+            if before is None or not before.same(now):
+                self._revisions[uid] = self._revisions.get(uid, 0) + 1
+        live = cached(member, place)
+        if is_watched(member, place) or (live is not None and owner_of(live.head) is not None):
+            return 0.0  # its events lead here
+        return LOOK_AGAIN if live is not None else readings[place].lasts
 
     def _needed(
         self, cluster: K8ssandraCluster, member: Cluster, readings: Mapping[Place, Reading]

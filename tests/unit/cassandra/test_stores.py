@@ -13,6 +13,7 @@ from controller.cassandra import labels
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.kube.resources import SECRETS
 from controller.replication.types import ONLY, REPLICATED_FROM, REPLICATED_SECRETS
+from controller.sandbox.crds import data_plane_crds
 from tests.unit.cassandra.rig import CONTEXTS, NAMESPACE, Rig, eventually, rig
 from tests.unit.cassandra.samples import datacenter, manifest
 
@@ -399,3 +400,17 @@ def pairs() -> list[tuple[str, str]]:
 
 async def gone(one: Rig, resource: Any, name: str) -> bool:
     return not await one.get(resource, name)
+
+
+async def test_a_context_that_leads_to_the_control_plane_needs_no_copy() -> None:
+    async with rig(started=False) as one:
+        one.register(DC1, server="")
+        for obj in data_plane_crds():
+            one.apply(obj)
+        one.start()
+        for obj in (stores(), passwords(), encrypted(datacenter("dc1"))):
+            one.apply(obj)
+        async with one.operating(""):
+            await one.ready()
+        assert await password(one, "dc1", "") == "word"
+        assert REPLICATED_FROM not in (await one.get(SECRETS, "stores"))["metadata"]["labels"]
