@@ -25,9 +25,8 @@ from controller.replication.types import REPLICATED_SECRETS
 
 KIND: Final = K8SSANDRA_CLUSTERS.kind
 K = TypeVar("K", bound=Hashable)
-SEEDS_TOGETHER: Final = (
-    0.25  # s; the seeds of a datacenter start side by side, and one write beside others does for all
-)
+# s; the seeds of a datacenter start side by side, and one write beside each other datacenter does for all of them.
+SEEDS_TOGETHER: Final = 0.25
 CONTACTS_TOGETHER: Final = 0.5  # s; a pod that starts is seen in its slice twice: with an address, and then ready
 
 
