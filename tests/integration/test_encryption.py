@@ -198,9 +198,14 @@ async def test_stores_of_the_control_plane_follow_to_the_datacenters_and_go_with
     await one.client().delete(K8SSANDRA_CLUSTERS, one.namespace, "demo", uid=live.head.uid)
 
     async def gone() -> bool:
-        return not names & set(await one.names(SECRETS, CONTEXTS[0])) and not await one.names(REPLICATED_SECRETS)
+        return not names & set(await one.names(SECRETS, CONTEXTS[0]))
+
+    async def collected() -> bool:
+        return not await one.names(REPLICATED_SECRETS)
 
     await eventually(gone, "the copies are gone with the cluster")
+    # kube-controller-manager learns of new kinds every 30 s, and collects nothing of theirs before.
+    await eventually(collected, "the ReplicatedSecrets are gone too", within=90.0)
     kept = await one.get(SECRETS, "client-keystore") or {}
     assert not [key for key in kept["metadata"].get("labels") or {} if key.startswith(labels.STORES_OF)]
 
