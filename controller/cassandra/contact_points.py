@@ -163,36 +163,38 @@ def _render(
                 **own,
             },
             "annotations": dict(common.get("additionalAnnotations") or {}),
-            "ownerReferences": [owner_reference(cluster)],
         },
         "spec": {"type": "ClusterIP", "clusterIP": "None", "ports": [_port(port) for port in found.ports]},
     }
-    return stamped(service), [_slice(cluster, service, own, kind, found) for kind in FAMILIES if _of(found, kind)]
+    slices = [_slice(cluster, service, own, kind, found) for kind in FAMILIES if _of(found, kind)]
+    return _owned(cluster, stamped(service)), [_owned(cluster, stamped(slice_)) for slice_ in slices]
+
+
+def _owned(cluster: K8ssandraCluster, made: dict[str, Any]) -> dict[str, Any]:
+    """``made`` with its owner, whose UID tells nothing of what it says and is no part of its hash."""
+    return {**made, "metadata": {**made["metadata"], "ownerReferences": [owner_reference(cluster)]}}
 
 
 def _slice(
     cluster: K8ssandraCluster, service: dict[str, Any], own: dict[str, str], version: int, found: Pods
 ) -> dict[str, Any]:
     kind, name = FAMILIES[version], service["metadata"]["name"]
-    return stamped(
-        {
-            "apiVersion": ENDPOINT_SLICES.api_version,
-            "kind": ENDPOINT_SLICES.kind,
-            "metadata": {
-                "name": f"{name}-{kind.lower()}",
-                "namespace": cluster.namespace,
-                "labels": {
-                    **own,
-                    labels.ENDPOINT_SLICE_MANAGED_BY: labels.OPERATOR_NAME,
-                    labels.SERVICE_NAME: name,
-                },
-                "ownerReferences": [owner_reference(cluster)],
+    return {
+        "apiVersion": ENDPOINT_SLICES.api_version,
+        "kind": ENDPOINT_SLICES.kind,
+        "metadata": {
+            "name": f"{name}-{kind.lower()}",
+            "namespace": cluster.namespace,
+            "labels": {
+                **own,
+                labels.ENDPOINT_SLICE_MANAGED_BY: labels.OPERATOR_NAME,
+                labels.SERVICE_NAME: name,
             },
-            "addressType": kind,
-            "endpoints": list(_endpoints(found, version)),
-            "ports": [_port(port) for port in found.ports],
-        }
-    )
+        },
+        "addressType": kind,
+        "endpoints": list(_endpoints(found, version)),
+        "ports": [_port(port) for port in found.ports],
+    }
 
 
 def _endpoints(found: Pods, version: int) -> Iterator[dict[str, Any]]:
