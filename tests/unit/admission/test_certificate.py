@@ -6,7 +6,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -35,17 +35,29 @@ def mount(folder: Path, version: str, certificate: bytes, key: bytes) -> None:
             (folder / name).symlink_to(f"..data/{name}")
 
 
-async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while line := await reader.readline():
-        writer.write(line)
-    writer.close()
-
-
 @asynccontextmanager
 async def listening(certificate: Certificate) -> AsyncIterator[int]:
+    """A server that says what it hears; in the end all of its connections are closed."""
+    served: list[asyncio.Task[None]] = []
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        served.append(task)
+        while line := await reader.readline():
+            writer.write(line)
+        await closed(writer)
+
     server = await asyncio.start_server(echo, "127.0.0.1", 0, ssl=certificate.context)
     async with server:
         yield server.sockets[0].getsockname()[1]
+        await asyncio.gather(*served)
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(OSError):  # the other side may have been faster
+        await writer.wait_closed()
 
 
 def trusting(version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
@@ -60,8 +72,7 @@ async def shown(port: int) -> str:
     """Common name of the certificate that a new connection sees; the client names no server."""
     _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting())
     subject = writer.get_extra_info("peercert")["subject"]
-    writer.close()
-    await writer.wait_closed()
+    await closed(writer)
     return dict(entry[0] for entry in subject)["commonName"]
 
 
@@ -80,7 +91,7 @@ async def test_a_new_pair_is_shown_to_new_connections_and_old_ones_live_on(
         assert await shown(port) == "second"
         writer.write(b"still here\n")
         assert await reader.readline() == b"still here\n"
-        writer.close()
+        await closed(writer)
     assert told == ["loaded", "loaded"]
 
 
@@ -147,5 +158,5 @@ async def test_no_version_of_tls_below_1_2_is_spoken(tmp_path: Path) -> None:
     async with listening(certificate) as port:
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
             _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting(version))
-            writer.close()
+            await closed(writer)
     assert certificate.context.minimum_version == ssl.TLSVersion.TLSv1_2

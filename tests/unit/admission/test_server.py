@@ -107,6 +107,7 @@ async def test_nothing_is_said_without_tls(tmp_path: Path) -> None:
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert b"HTTP/" not in await reader.read()
         writer.close()
+        await writer.wait_closed()
         with pytest.raises(ssl.SSLError):
             await asyncio.open_connection("127.0.0.1", port, ssl=ssl.create_default_context())
 
