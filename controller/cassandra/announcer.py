@@ -37,6 +37,7 @@ class Announcer:
             ("NotSupported" if problem in snapshot.rendered.unsupported else "Ineffective", str(problem))
             for problem in asked
         }
+        now |= {("Ineffective", f"datacenter {each.datacenter}: {each}") for each in plan.kept}
         now |= {("RequiresUpdate", drift_message({name: fields})) for name, fields in plan.drift.items()}
         before = self._announced.get(snapshot.object.head.uid, frozenset())
         for reason, message in sorted(now - before):

@@ -14,6 +14,7 @@ from controller.cassandra.memo import Memo
 from controller.cassandra.plan.keeping import compared, keep, whole
 from controller.cassandra.plan.model import Problem, Wait
 from controller.cassandra.plan.seeds import joinable, keep_seeds, renew_seeds, waits_for_names
+from controller.cassandra.problems import FieldProblem
 from controller.cassandra.render import RenderedDatacenter
 from controller.cassandra.resources import CASSANDRA_DATACENTERS
 from controller.cassandra.snapshot import DatacenterView, Snapshot
@@ -33,6 +34,7 @@ class Step(msgspec.Struct):
     actions: list[Action] = []
     waits: list[Wait] = []
     problems: list[Problem] = []
+    kept: list[FieldProblem] = []  # fields of the specification that have no effect on what is there
     drift: list[str] = []  # fields of the CassandraDatacenter that differ while updates are not allowed
     settled: bool = False
 
@@ -142,6 +144,7 @@ def _plan_update(
     adjusted = adjust(snapshot.cluster, rendered, actual.get("spec") or {})
     desired = keep_init_container(snapshot.cluster, adjusted.object, live, actual)
     step.problems += [Problem("ImmutableField", str(problem), view.name) for problem in adjusted.problems]
+    step.kept += adjusted.kept
     stamp = (actual["metadata"].get("annotations") or {}).get(labels.RESOURCE_HASH, "")
     wanted_stamp = desired["metadata"]["annotations"][labels.RESOURCE_HASH]
     fields = compared(wanted_stamp, live, lambda: _differences(desired, actual, same=stamp == wanted_stamp))

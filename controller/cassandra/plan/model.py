@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from controller.cassandra.problems import FieldProblem
 from controller.cassandra.rounds import Round
 from controller.fleet.actions import Action
 from controller.kube.conditions import Condition
@@ -49,8 +50,8 @@ class Plan(msgspec.Struct, frozen=True):
 
     ``superuser``: the superuser Secret has to be made (with a password that no plan knows). ``prove_absent``: contexts
     where a live read has to show that nothing is left. ``drift``: by datacenter, the fields of its live specification
-    that differ while it may not be changed. ``keyspaces``: the look at
-    system keyspaces that is due.
+    that differ while it may not be changed. ``kept``: fields of the specification that change nothing of what is
+    there, because it cannot change. ``keyspaces``: the look at system keyspaces that is due.
     """
 
     chains: dict[str, tuple[Chain, ...]] = {}
@@ -60,6 +61,7 @@ class Plan(msgspec.Struct, frozen=True):
     status: Status | None = None
     prove_absent: tuple[str, ...] = ()
     drift: dict[str, tuple[str, ...]] = {}
+    kept: tuple[FieldProblem, ...] = ()
     keyspaces: Round | None = None
 
 

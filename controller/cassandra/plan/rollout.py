@@ -73,6 +73,7 @@ def plan(snapshot: Snapshot, reported: tuple[Problem, ...] = ()) -> Plan:
         problems=tuple(problems),
         superuser=superuser,
         status=compose(snapshot, steps, waits, problems, complete),
+        kept=tuple(problem for step in steps.values() for problem in step.kept),
         drift={name: tuple(step.drift) for name, step in steps.items() if step.drift},
         keyspaces=keyspaces.next_round(snapshot),
     )

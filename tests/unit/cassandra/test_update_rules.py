@@ -114,6 +114,23 @@ async def test_generation_check() -> None:
 
 
 @pytest.mark.looptime
+async def test_a_field_that_stays_as_it_is_is_said() -> None:
+    """Another superuser's Secret cannot be given to nodes that have one, and nobody is left wondering."""
+    async with rig() as one:
+        one.apply(one.demo())
+        await one.ready()
+        before = await one.get(CASSANDRA_DATACENTERS, "dc1", "kind-dc1")
+        await one.patch(
+            K8SSANDRA_CLUSTERS, "demo", {"spec": {"cassandra": {"superuserSecretRef": {"name": "another"}}}}
+        )
+        await asyncio.sleep(30.0)
+        told = sorted(event["message"] for event in await one.events("Ineffective"))
+        words = "spec.cassandra.superuserSecretRef: cannot change and stays as it is; name the Secret that is in use"
+        assert told == [f"datacenter dc1: {words}", f"datacenter dc2: {words}"]
+        assert (await one.get(CASSANDRA_DATACENTERS, "dc1", "kind-dc1"))["spec"] == before["spec"]
+
+
+@pytest.mark.looptime
 async def test_a_webhook_that_nobody_serves_is_named_and_the_cluster_is_not_blamed() -> None:
     async with rig() as one:
         fault = Fault(
