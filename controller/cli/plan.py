@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from itertools import groupby
-from random import SystemRandom
 from typing import Any, Final, Literal, TextIO
 
-import anyio
 import click
 import msgspec
 
 from controller.cassandra.forecast import Change, FieldChange, Forecast
 from controller.cassandra.resources import K8SSANDRA_CLUSTERS
 from controller.cli import documents
-from controller.cli.failures import first
-from controller.cli.run import own_namespace, transports, watched
-from controller.kube.addresses import policy as address_policy
-from controller.kube.errors import KubeError, clean
-from controller.kube.in_cluster import InCluster
+from controller.cli.looking import credentials_of, looking, looks, run
+from controller.kube.errors import clean
 from controller.kube.objects import Object
-from controller.kube.own_kubeconfig import own_credentials
 from controller.observability import logging
-from controller.preview import Preview, desired, preview
-from controller.settings import Settings
+from controller.preview import Preview, desired
 
 VALUE_CAP: Final = 100  # characters of a value that are shown
 _SIGNS: Final = {"create": "+", "change": "~", "delete": "-"}
@@ -42,27 +34,10 @@ _SIGNS: Final = {"create": "+", "change": "~", "delete": "-"}
 )
 @click.option("-n", "--namespace", default="", help="[default: the kubeconfig's, else default]")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--kubeconfig", metavar="FILE", default="", help="Kubeconfig of the control plane. [default: as run]")
-@click.option("--context", metavar="NAME", default="", help="Context in it. [default: the current one]")
-@click.option(
-    "--watch-namespace",
-    metavar="NAME",
-    multiple=True,
-    help="Where credentials may read no more than that: as for run. [env: WATCH_NAMESPACE; default: all]",
-)
-@click.option(
-    "--timeout",
-    type=click.FloatRange(1.0),
-    default=15.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="For the clusters to be seen; of one that was not the plan says so.",
-)
+@looks
 @click.option(
     "--per-node-config-image", metavar="IMAGE", default="", envvar="PER_NODE_CONFIG_IMAGE", help="As for run."
 )
-@click.option("--allow-proxy", metavar="URL", multiple=True, help="As for run.")
-@click.option("--allow-server-cidr", metavar="CIDR", multiple=True, help="As for run.")
 def plan(names: tuple[str, ...], files: tuple[TextIO, ...], output: Literal["text", "json"], **options: Any) -> None:
     """Print what the controller would create, change and delete for K8ssandraClusters, and what it would wait for.
 
@@ -72,15 +47,7 @@ def plan(names: tuple[str, ...], files: tuple[TextIO, ...], output: Literal["tex
     if bool(names) == bool(files):
         raise click.UsageError("name K8ssandraClusters, or give manifests with -f")
     logging.configure("console", "error")
-    try:
-        found = anyio.run(_plan, names, files, options)
-    except KubeError as error:
-        raise click.ClickException(str(error)) from None
-    except BaseExceptionGroup as group:
-        cause = first(group, KubeError, click.ClickException)
-        if cause is None:
-            raise
-        raise click.ClickException(str(cause)) from None
+    found = run(_plan, names, files, options)
     if output == "json":
         click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
     else:
@@ -90,31 +57,18 @@ def plan(names: tuple[str, ...], files: tuple[TextIO, ...], output: Literal["tex
 
 
 async def _plan(names: tuple[str, ...], files: tuple[TextIO, ...], options: dict[str, Any]) -> list[Forecast]:
-    credentials = await own_credentials(options["kubeconfig"], options["context"])
+    credentials = await credentials_of(options)
     namespace = options["namespace"] or getattr(credentials, "namespace", "") or "default"
-    try:
-        policy = address_policy(
-            allow_loopback=not isinstance(credentials, InCluster), allow_server_cidr=options["allow_server_cidr"]
-        )
-    except ValueError as error:
-        raise click.ClickException(f"--allow-server-cidr: {error}") from None
     manifests = [manifest for file in files for manifest in documents.read(file, namespace)]
     wanted = [manifest for manifest in manifests if documents.of_kind(manifest, K8SSANDRA_CLUSTERS)]
     if files and not wanted:
         raise click.ClickException(f"no K8ssandraCluster ({K8SSANDRA_CLUSTERS.api_version}) in what was read")
-    settings = Settings(
-        watch_namespaces=watched(options["watch_namespace"], os.environ.get("WATCH_NAMESPACE", "")),
-        allow_proxy=options["allow_proxy"],
-        own_namespace=own_namespace(credentials, os.environ),
-        per_node_config_image=options["per_node_config_image"],
-    )
-    timeout = options["timeout"]
-    async with preview(settings, credentials, transports(policy), rng=SystemRandom(), within=timeout) as looking:
-        objects = [_existing(looking, *_place(name, namespace)) for name in names]
+    async with looking(credentials, options) as seen:
+        objects = [_existing(seen, *_place(name, namespace)) for name in names]
         for manifest in wanted:
             metadata = manifest["metadata"]
-            objects.append(desired(manifest, looking.live(metadata["namespace"], metadata.get("name", ""))))
-        return [await looking.forecast(found, within=timeout) for found in objects]
+            objects.append(desired(manifest, seen.live(metadata["namespace"], metadata.get("name", ""))))
+        return [await seen.forecast(found, within=options["timeout"]) for found in objects]
 
 
 def _place(name: str, namespace: str) -> tuple[str, str]:
@@ -123,8 +77,8 @@ def _place(name: str, namespace: str) -> tuple[str, str]:
     return (given, rest) if slash else (namespace, name)
 
 
-def _existing(looking: Preview, namespace: str, name: str) -> Object:
-    found = looking.live(namespace, name)
+def _existing(seen: Preview, namespace: str, name: str) -> Object:
+    found = seen.live(namespace, name)
     if found is None:
         raise click.ClickException(f"K8ssandraCluster {namespace}/{name} does not exist")
     return found

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable
 from itertools import groupby
-from random import SystemRandom
 from typing import Any, Final, Literal
 
-import anyio
 import click
 import msgspec
 
-from controller.cli.failures import first
-from controller.cli.run import transports, watched
+from controller.cli.looking import credentials_of, looking, looks, run
 from controller.engine.clock import SystemClock
 from controller.fleet.inspection import Finding
 from controller.handover import Check, check
-from controller.kube.addresses import policy as address_policy
-from controller.kube.errors import KubeError, clean
-from controller.kube.in_cluster import InCluster
-from controller.kube.own_kubeconfig import own_credentials
+from controller.kube.errors import clean
 from controller.observability import logging
-from controller.preview import preview
-from controller.settings import Settings
 
 IN_THE_WAY: Final = 2  # exit code
 _SIGNS: Final = {"blocks": "!", "unknown": "?", "fine": "·"}
@@ -34,24 +25,7 @@ _WORDS: Final = {"blocks": "in the way", "unknown": "not looked at", "fine": "fi
 @click.command()
 @click.option("--check", "asked", is_flag=True, help="Look, and say what stands in the way. Nothing else is done.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--kubeconfig", metavar="FILE", default="", help="Kubeconfig of the control plane. [default: as run]")
-@click.option("--context", metavar="NAME", default="", help="Context in it. [default: the current one]")
-@click.option(
-    "--watch-namespace",
-    metavar="NAME",
-    multiple=True,
-    help="Where credentials may read no more than that: as for run. [env: WATCH_NAMESPACE; default: all]",
-)
-@click.option(
-    "--timeout",
-    type=click.FloatRange(1.0),
-    default=15.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="For the clusters to be seen; one that was not is in the way.",
-)
-@click.option("--allow-proxy", metavar="URL", multiple=True, help="As for run.")
-@click.option("--allow-server-cidr", metavar="CIDR", multiple=True, help="As for run.")
+@looks
 def takeover(asked: bool, output: Literal["text", "json"], **options: Any) -> None:
     """Say whether what the reference operator made can be taken over now, and what would change.
 
@@ -62,15 +36,7 @@ def takeover(asked: bool, output: Literal["text", "json"], **options: Any) -> No
     if not asked:
         raise click.UsageError("give --check; the take-over itself is done by run")
     logging.configure("console", "error")
-    try:
-        found = anyio.run(_check, options)
-    except KubeError as error:
-        raise click.ClickException(str(error)) from None
-    except BaseExceptionGroup as group:
-        cause = first(group, KubeError, click.ClickException)
-        if cause is None:
-            raise
-        raise click.ClickException(str(cause)) from None
+    found = run(_check, options)
     if output == "json":
         click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
     else:
@@ -79,22 +45,8 @@ def takeover(asked: bool, output: Literal["text", "json"], **options: Any) -> No
 
 
 async def _check(options: dict[str, Any]) -> Check:
-    credentials = await own_credentials(options["kubeconfig"], options["context"])
-    try:
-        policy = address_policy(
-            allow_loopback=not isinstance(credentials, InCluster), allow_server_cidr=options["allow_server_cidr"]
-        )
-    except ValueError as error:
-        raise click.ClickException(f"--allow-server-cidr: {error}") from None
-    settings = Settings(
-        watch_namespaces=watched(options["watch_namespace"], os.environ.get("WATCH_NAMESPACE", "")),
-        allow_proxy=options["allow_proxy"],
-    )
-    timeout = options["timeout"]
-    async with preview(
-        settings, credentials, transports(policy), rng=SystemRandom(), within=timeout, asks=True
-    ) as looking:
-        return await check(looking, SystemClock(), within=timeout)
+    async with looking(await credentials_of(options), options, asks=True) as seen:
+        return await check(seen, SystemClock(), within=options["timeout"])
 
 
 # ── for people ──────────────────────────────────────────────────────────────────────────────────────
