@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 import trustme
 import yaml
 from click.testing import CliRunner, Result
@@ -34,13 +33,11 @@ VARIABLES = (
 
 
 @pytest.fixture(autouse=True)
-def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in (*VARIABLES, "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(SSLProtocol, "max_size", SSLProtocol.max_size)  # a run changes it for the whole process
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture

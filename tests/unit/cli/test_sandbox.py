@@ -5,11 +5,9 @@ import os
 import re
 import signal
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 import yaml
 from click.testing import CliRunner, Result
 
@@ -18,12 +16,6 @@ from controller.cli import sandbox as command
 
 SAMPLE = Path(__file__).parents[3] / "manifests" / "samples" / "demo.yaml"
 FULL = SAMPLE.with_name("full.yaml")
-
-
-@pytest.fixture(autouse=True)
-def _defaults() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
 
 
 def invoke(directory: Path, *arguments: str) -> Result:
