@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Literal
 
 import msgspec
 
+from controller.kube.errors import ConnectionLost
 from controller.kube.resources import Resource
 from controller.kube.transport import LineStream, Request, Response, Transport
 
@@ -215,8 +216,13 @@ def _query(parameters: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 async def until(found: Callable[[], Awaitable[Any]], *, within: float = DEADLINE) -> Any:
-    """The first truthy result; for what a server does later and no watch tells."""
+    """The first truthy result; for what a server does later and no watch tells.
+
+    A kube-apiserver that exchanges the handlers of a definition may break connections: such a look has found nothing.
+    """
     async with asyncio.timeout(within):
-        while not (result := await found()):
+        while True:
+            with suppress(ConnectionLost):
+                if result := await found():
+                    return result
             await asyncio.sleep(POLL)
-        return result
