@@ -81,8 +81,7 @@ FORBIDDEN = {
 SEAMS = {
     ("engine/clock.py", "datetime.datetime.now"): "the wall clock",
     ("cli/run.py", "random.SystemRandom"): "the source of randomness of a real run",
-    ("cli/plan.py", "random.SystemRandom"): "the same for a look",
-    ("cli/takeover.py", "random.SystemRandom"): "the same for a look",
+    ("cli/looking.py", "random.SystemRandom"): "the same for a look",
     ("cli/sandbox.py", "random.SystemRandom"): "the source of randomness of a sandbox",
     ("cassandra/passwords.py", "secrets.*"): "passwords are made behind a seam of their own",
     ("kube/addresses.py", "threading.*"): "one thread for each cluster's names, the design's one exception",
