@@ -14,9 +14,10 @@ from controller.cassandra.foreign_writes import ForeignWrites
 from controller.cassandra.images import Images
 from controller.cassandra.keyspaces import Keyspaces
 from controller.cassandra.observe import Renderings, contexts, is_seed_slice, known, observe, read
-from controller.cassandra.plan import Plan, Problem, plan
+from controller.cassandra.plan import Plan, Problem
 from controller.cassandra.plan.deletion import contexts_of
 from controller.cassandra.plan.model import Chain
+from controller.cassandra.plans import Plans
 from controller.cassandra.render import superuser_secret, superuser_secret_name
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.cassandra.routing import Router
@@ -75,6 +76,7 @@ class K8ssandraClusterReconciler:
         self._keyspaces = keyspaces
         self._sources = Sources(pool, contents, images)
         self._renderings = Renderings(self._sources)
+        self._plans = Plans()
         self._status = StatusWriter(pool.local, clock)
         self._problems: dict[tuple[str, str], tuple[Problem, ...]] = {}  # by UID and context, of the last pass there
         self._absent = Absences(pool)
@@ -102,7 +104,7 @@ class K8ssandraClusterReconciler:
                 await self._status.write(found, unreadable(found, error))
             return Rejected(error)
         reported = self._reported(snapshot)
-        result = plan(snapshot, reported)
+        result = self._plans.get(snapshot, reported)
         failures = [*unread, *await self._carry_out(cluster, snapshot, result)]
         if item.context in result.prove_absent:
             failures += await self._prove_absent(cluster, snapshot)
@@ -230,7 +232,7 @@ class K8ssandraClusterReconciler:
             if found is None or found.head.uid != head.uid or self._observe(found)[0] != snapshot:
                 return 0.0  # what was just written starts the next pass, which shows the world after it
         if (now := self._reported(snapshot)) != reported:
-            result = plan(snapshot, now)  # what just failed, or was repaired, belongs into the status
+            result = self._plans.get(snapshot, now)  # what just failed, or was repaired, belongs into the status
         if snapshot.settling:
             return 0.0  # what is shown was true when written; soon there is something better to say than "unknown"
         self._announcer.announce(snapshot, result)
@@ -283,6 +285,7 @@ class K8ssandraClusterReconciler:
         self._absent.forget(uid)
         self._keyspaces.forget(uid)
         self._announcer.forget(uid)
+        self._plans.forget(uid)
         self._foreign.forget(uid)
         self._status.forget(uid)
         self._sources.forget(uid)

@@ -19,6 +19,7 @@ from controller.kube.objects import Object
 from controller.kube.projection import Projection
 
 PATIENCE: Final = 0.5  # s for which other words about the same state wait: mostly for a change that has to be written
+PASSING: Final = 0.25  # s that a state which is about to be another has to last to be shown; none if it was Ready
 PROMPT: Final = 0.025  # s that a write may take before what is only progress begins to be bundled
 BUNDLED: Final = 2.0  # s for which progress waits at most, while the API server is that busy
 _STEEPNESS: Final = 40.0  # s of waiting for a second that writes take beyond PROMPT
@@ -39,8 +40,8 @@ class StatusWriter:
         """Write ``status`` if it differs from the live one.
 
         Returns 0 when nothing is left to be written. ``patient``: nothing is wrong, so other words about the same state
-        wait a little, and so does the progress of a datacenter while there is more to write than the API server keeps
-        up with; then the seconds are returned after which to come again.
+        wait a little, and so does what is about to be another state, and the progress of a datacenter while there is
+        more to write than the API server keeps up with; then the seconds are returned after which to come again.
         """
         live = _mapping(found.decode(dict).get("status"))
         desired = self._desired(live, status)
@@ -51,7 +52,7 @@ class StatusWriter:
             self._since.pop(uid, None)
             return 0.0
         now = asyncio.get_running_loop().time()
-        if patient and (left := self._since.setdefault(uid, now) + self._patience(patch, live) - now) > 0:
+        if patient and (left := self._since.setdefault(uid, now) + self._patience(patch, live, status) - now) > 0:
             return left
         self._since.pop(uid, None)
         merge = Merge(K8SSANDRA_CLUSTERS, {"status": patch}, found, "status")
@@ -68,15 +69,17 @@ class StatusWriter:
         """The object is gone."""
         self._since.pop(uid, None)
 
-    def _patience(self, patch: dict[str, Any], live: dict[str, Any]) -> float:
+    def _patience(self, patch: dict[str, Any], live: dict[str, Any], status: Status) -> float:
         """Seconds that a change may wait: none when a condition turns, or another specification is spoken of."""
+        busy = 0.0
+        if self._local.queue.depth:  # else nobody gains by waiting
+            busy = min(BUNDLED, max(0.0, self._takes - PROMPT) * _STEEPNESS)
+        if status.brief and not _was_ready(live):
+            return max(PASSING, busy)
         if not patch.keys() <= {"conditions", "datacenters"}:
             return 0.0
         if "conditions" in patch and _told(patch["conditions"]) != _told(live.get("conditions")):
             return 0.0
-        busy = 0.0
-        if self._local.queue.depth:  # else nobody gains by waiting
-            busy = min(BUNDLED, max(0.0, self._takes - PROMPT) * _STEEPNESS)
         return busy if "datacenters" in patch else max(PATIENCE, busy)
 
     def _desired(self, live: dict[str, Any], status: Status) -> dict[str, Any]:
@@ -104,6 +107,11 @@ def _passing(kind: str) -> bool:
     """Whether a condition of ours goes when it is not said any more."""
     kinds = (UNSUPPORTED, RESTART_REQUIRED, SYSTEM_KEYSPACES, STALE_SEEDS, CONTACT_POINTS)
     return kind in kinds or kind.startswith(DATACENTER_READY)
+
+
+def _was_ready(live: dict[str, Any]) -> bool:
+    """Whether the status says so, which must not stand a moment longer than it is true."""
+    return any((kind, status) == ("Ready", "True") for kind, status, _ in _told(live.get("conditions")) or ())
 
 
 def _told(entries: Any) -> list[tuple[Any, ...]] | None:

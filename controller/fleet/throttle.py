@@ -124,7 +124,8 @@ class Bucket:
 class Throttled:
     """A ``Transport`` at the pace of ``bucket``.
 
-    Watches, leases and looks at the server's health never wait. An answer 429 with Retry-After pauses the bucket, and
+    Watches, leases and looks at the server's health never wait, nor do calls ``apart``: the server only carries them to
+    a pod, and there is a bounded number of connections for them. An answer 429 with Retry-After pauses the bucket, and
     with it this cluster only; the call, which was not carried out, is sent again at most ``RETRIES`` times within its
     deadline, of which the waiting is part. Raises ``RateLimited`` when a call cannot be sent within it.
     """
@@ -134,6 +135,8 @@ class Throttled:
         self._bucket = bucket
 
     async def request(self, request: Request) -> Response:
+        if request.apart:
+            return await self._inner.request(request)  # a 429 may be the pod's
         if _exempt(request.path):
             response = await self._inner.request(request)
             self._heed(response)

@@ -98,7 +98,7 @@ def _plan_creation(
 ) -> None:
     if not view.secrets_ready:
         message = f"the cluster's Secrets are not all in {view.place} yet"
-        step.waits.append(Wait("SecretsNotReplicated", message, view.name))
+        step.waits.append(Wait("SecretsNotReplicated", message, view.name, brief=True))
     if not view.secrets_ready or view.awaited:
         return
     if behind:

@@ -83,7 +83,7 @@ def held(snapshot: Snapshot, view: DatacenterView) -> Wait | Problem | None:
         kind: type[Wait] | type[Problem] = Wait if trouble.passing else Problem
         return kind(trouble.reason, text, view.name)
     message = f"{view.name}: the system keyspaces are being extended to it; until then nobody can log in through it"
-    return Wait(NOT_REPLICATED, message, view.name)
+    return Wait(NOT_REPLICATED, message, view.name, brief=True)
 
 
 def notices(snapshot: Snapshot) -> list[Condition]:

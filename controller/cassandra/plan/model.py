@@ -14,11 +14,15 @@ from controller.kube.conditions import Condition
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """Something that is waited for; nothing is wrong. ``datacenter`` is "" when it concerns all."""
+    """Something that is waited for; nothing is wrong. ``datacenter`` is "" when it concerns all.
+
+    ``brief``: as a rule it is over before anybody has read of it.
+    """
 
     reason: str
     message: str
     datacenter: str = ""
+    brief: bool = False
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -30,12 +34,16 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The status to be shown; the times of conditions are put in when it is written."""
+    """The status to be shown; the times of conditions are put in when it is written.
+
+    ``brief``: it is about to be another one, for what it speaks of is being done.
+    """
 
     conditions: tuple[Condition, ...]
     datacenters: dict[str, dict[str, Any]]
     error: str
     observed_generation: int
+    brief: bool = False
 
 
 class Chain(msgspec.Struct, frozen=True):

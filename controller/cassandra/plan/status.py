@@ -72,6 +72,7 @@ def compose(
         datacenters=_datacenters(snapshot),
         error=clean(_said(problems)) or NO_ERROR,
         observed_generation=generation if complete and not drift else cluster.status.observed_generation,
+        brief=not problems and (any(wait.brief for wait in waits) or any(_acts(step) for step in steps.values())),
     )
 
 
@@ -134,6 +135,11 @@ def _condition(kind: str, holds: bool, reason: str, message: str, generation: in
     return Condition(
         type=kind, status="True" if holds else "False", reason=reason, message=message, observed_generation=generation
     )
+
+
+def _acts(step: Step) -> bool:
+    """Whether it is brought up to date now; what comes of that says more."""
+    return bool(step.actions) and not step.settled and not step.waits
 
 
 def _initialized(conditions: Sequence[Any]) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from controller.cassandra.plan.model import Status
 from controller.cassandra.resources import K8SSANDRA_CLUSTERS
-from controller.cassandra.status_writer import BUNDLED, PATIENCE, StatusWriter
+from controller.cassandra.status_writer import BUNDLED, PASSING, PATIENCE, StatusWriter
 from controller.cassandra.watches import LOCAL_WATCHES
 from controller.definitions import definitions
 from controller.engine.worker import Item
@@ -233,3 +233,38 @@ async def test_progress_is_shown_at_once_by_a_slow_server_with_nothing_else_to_d
     await ours.write(status())
     assert await ours.writer.write(await ours.found(), progress(), patient=True) == 0.0
     assert (await ours.live())["datacenters"] == progress().datacenters
+
+
+def passing(said: str = "False", **changed: Any) -> Status:
+    """A state that is about to be another."""
+    conditions = (Condition(type="Ready", status=said, reason="RollingOut", observed_generation=1),)
+    return status(**{"conditions": conditions, "brief": True, **changed})
+
+
+@pytest.mark.looptime
+async def test_a_passing_state_is_skipped_for_the_one_that_follows(ours: Bench) -> None:
+    since = len(ours.server.record.writes)
+    found = await ours.found()
+    assert await ours.writer.write(found, passing(), patient=True) == PASSING
+    await asyncio.sleep(PASSING / 2)
+    assert await ours.writer.write(found, status(), patient=True) == 0.0
+    assert len(ours.server.record.writes) == since + 1
+    assert (await ours.live())["conditions"][0]["status"] == "True"
+
+
+@pytest.mark.looptime
+async def test_a_passing_state_that_lasts_is_shown(ours: Bench) -> None:
+    found = await ours.found()
+    await asyncio.sleep(await ours.writer.write(found, passing(), patient=True))
+    assert await ours.writer.write(found, passing(), patient=True) == 0.0
+    assert (await ours.live())["conditions"][0]["reason"] == "RollingOut"
+
+
+async def test_ready_does_not_stand_while_it_is_not_so(ours: Bench) -> None:
+    await ours.write(status())
+    assert await ours.writer.write(await ours.found(), passing(), patient=True) == 0.0
+    assert (await ours.live())["conditions"][0]["status"] == "False"
+
+
+async def test_a_passing_state_with_something_wrong_is_shown_at_once(ours: Bench) -> None:
+    assert await ours.write(passing(error="something"))

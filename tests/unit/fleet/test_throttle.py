@@ -369,6 +369,16 @@ async def test_a_delayed_write_is_not_sent_in_its_last_second() -> None:
     assert (await Throttled(server, bucket).request(GET)).status == 200  # a read may
 
 
+async def test_calls_to_pods_neither_wait_nor_take_tokens_nor_pause_anybody() -> None:
+    server, bucket, started = Server(busy("60")), Bucket(1, 1), now()
+    throttled = Throttled(server, bucket)
+    pod = Request(method="GET", path="/api/v1/namespaces/ns/pods/a:8080/proxy/api", deadline=10.0, apart=True)
+    assert (await throttled.request(pod)).status == 429  # which the pod may have said
+    assert await statuses(*(throttled.request(pod) for _ in range(20))) == [200] * 20
+    assert (await throttled.request(GET)).status == 200
+    assert (now() - started, bucket.waited, bucket.throttled) == (0.0, 0.0, 0)
+
+
 async def test_a_cancelled_call_leaves_nothing_behind() -> None:
     server, bucket = Server(), Bucket()
     bucket.pause(5)

@@ -64,6 +64,32 @@ def test_a_roll_out_in_progress_says_what_it_waits_for() -> None:
     assert "1 of 3 nodes are up" in said(result, "DatacenterReady.dc1")
 
 
+def test_what_is_being_done_now_is_brief_and_what_cass_operator_does_is_not() -> None:
+    world = World().prepared()
+    result = world.plan()
+    assert condition(result, "DatacenterReady.dc1") == ("False", "RollingOut")
+    assert result.status is not None
+    assert result.status.brief
+    world.carry_out(result)
+    world.live["kind-dc1", "dc1"]["status"] = {"observedGeneration": 1}
+    waiting, wrong = world.plan().status, world.plan(REPORTED).status
+    assert waiting is not None
+    assert wrong is not None
+    assert (waiting.brief, wrong.brief) == (False, False)
+
+
+def test_a_datacenter_that_is_ready_lets_the_next_one_be_made_and_that_is_brief() -> None:
+    world = World().prepared()
+    world.carry_out(world.plan())
+    world.seeds["dc1"] = ("10.1.0.1",)
+    status = world.plan().status
+    assert status is not None
+    assert status.brief
+    converged = World().converged().plan().status
+    assert converged is not None
+    assert not converged.brief
+
+
 def test_once_initialized_it_stays_so() -> None:
     world = World().converged()
     world.live["kind-dc1", "dc1"]["status"] = {}
