@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -30,6 +29,7 @@ from controller.engine.events import EventRecorder
 from controller.engine.steps import Phase
 from controller.engine.store import Delta
 from controller.engine.supervise import RestartObserver, keep_running
+from controller.engine.sweep import Sweep
 from controller.engine.worker import Done, Item, Result, Workers
 from controller.fleet.breaker import Guard
 from controller.fleet.cache import WatchSpec
@@ -58,8 +58,6 @@ from controller.settings import Settings
 
 COMPONENT: Final = "k8ssandra-controller"
 TAKE_OVER: Final = 3.0  # s after which a Secret's new credentials are in use, if they are good
-SWEEP_AFTER: Final = 1.0  # s; clusters that go together are swept up together
-SWEEP_AT: Final = 10  # clusters that have gone, after which the sweep is not put off
 
 _log = structlog.get_logger(__name__)
 
@@ -99,8 +97,7 @@ class Controller:
         self._make_transport = make_transport
         self._chance = Chance(rng)
         self._clock = clock or SystemClock()
-        self._sweep: asyncio.TimerHandle | None = None
-        self._gone = 0  # clusters since the last sweep
+        self._sweep = Sweep()
         self._seen: dict[str, _Sight] = {}  # by context: what the last visit was about
         self.health_port = 0
         self.metrics_port = 0
@@ -162,8 +159,7 @@ class Controller:
                     self._secrets.queue_all()
                     self.local.queue.resume()
         finally:
-            if self._sweep is not None:
-                self._sweep.cancel()
+            self._sweep.cancel()
             with anyio.CancelScope(shield=True):
                 await self._own.close()
 
@@ -221,24 +217,7 @@ class Controller:
                     self._keep(group, "renewal", self._renewal(member).run, cluster.context)
         if self.pool.get(cluster.context) is None:  # else another has the context by now, and its figures with it
             self.metrics.forget(cluster.context)
-        self._sweep_soon()
-
-    def _sweep_soon(self) -> None:
-        """Free what has gone: connections and tasks are full of cycles, and the collector is told to look rarely.
-
-        Not put off by what goes meanwhile: where something goes every second, nothing would ever be freed.
-        """
-        self._gone += 1
-        if self._gone >= SWEEP_AT and self._sweep is not None:
-            self._sweep.cancel()
-            self._sweep = None
-        if self._sweep is None:
-            after = SWEEP_AFTER if self._gone < SWEEP_AT else 0.0  # never at once: who ends it still holds it
-            self._sweep = asyncio.get_running_loop().call_later(after, self._sweep_up)
-
-    def _sweep_up(self) -> None:
-        self._sweep, self._gone = None, 0
-        gc.collect()
+        self._sweep.soon()
 
     # ── clusters that come and go ───────────────────────────────────────────────────────────────────
 

@@ -98,7 +98,7 @@ async def test_what_has_gone_is_swept_up_once_for_all_that_went_together(
 ) -> None:
     run = await hot(fleet)
     sweeps: list[float] = []
-    monkeypatch.setattr("controller.supervisor.gc.collect", lambda: sweeps.append(asyncio.get_running_loop().time()))
+    monkeypatch.setattr("controller.engine.sweep.gc.collect", lambda: sweeps.append(asyncio.get_running_loop().time()))
     await fleet.delete(CLIENT_CONFIGS, "west")
     await fleet.delete(CLIENT_CONFIGS, "east")
     await eventually(lambda: not tasks_of("west") + tasks_of("east"), "they are gone")
@@ -112,7 +112,7 @@ async def test_what_has_gone_is_swept_up_once_for_all_that_went_together(
 async def test_what_goes_is_swept_up_while_others_go(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     run = await hot(fleet)
     sweeps: list[float] = []
-    monkeypatch.setattr("controller.supervisor.gc.collect", lambda: sweeps.append(asyncio.get_running_loop().time()))
+    monkeypatch.setattr("controller.engine.sweep.gc.collect", lambda: sweeps.append(asyncio.get_running_loop().time()))
     for _ in range(20):
         await add(fleet, "north")
         await eventually(lambda: run.controller.pool.get("north") is not None, "it is there")
