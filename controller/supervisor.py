@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from random import Random
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 import anyio
 import structlog
@@ -23,11 +23,11 @@ from controller.cassandra.reconcile import K8ssandraClusterReconciler
 from controller.cassandra.routing import KIND as K8SSANDRA_CLUSTER
 from controller.cassandra.routing import Router
 from controller.cassandra.seed_names import Resolve, SeedNames, system_resolve
+from controller.change_handlers import ChangeHandlers
 from controller.engine.chance import Chance
 from controller.engine.clock import Clock, SystemClock
 from controller.engine.events import EventRecorder
 from controller.engine.steps import Phase
-from controller.engine.store import Delta
 from controller.engine.supervise import RestartObserver, keep_running
 from controller.engine.sweep import Sweep
 from controller.engine.worker import Done, Item, Result, Workers
@@ -46,7 +46,7 @@ from controller.fleet.throttle import Bucket, Throttled
 from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube.client import Client
 from controller.kube.credentials import Credentials
-from controller.kube.resources import SECRETS, Resource
+from controller.kube.resources import Resource
 from controller.kube.transport import Transport
 from controller.management.routes import OpenWay
 from controller.observability import health
@@ -57,12 +57,8 @@ from controller.replication.reconcile import ReplicatedSecretReconciler
 from controller.settings import Settings
 
 COMPONENT: Final = "k8ssandra-controller"
-TAKE_OVER: Final = 3.0  # s after which a Secret's new credentials are in use, if they are good
 
 _log = structlog.get_logger(__name__)
-
-# What a visit of a cluster is about: its state, kinds that cannot be watched, kinds not listed yet.
-_Sight: TypeAlias = tuple[ClusterState, tuple[tuple[Resource, Phase], ...], tuple[Resource, ...]]
 
 
 class MakeTransport(Protocol):
@@ -98,7 +94,6 @@ class Controller:
         self._chance = Chance(rng)
         self._clock = clock or SystemClock()
         self._sweep = Sweep()
-        self._seen: dict[str, _Sight] = {}  # by context: what the last visit was about
         self.health_port = 0
         self.metrics_port = 0
         self.started: Final = asyncio.Event()  # the ClientConfigs are read and their clusters begun with
@@ -127,8 +122,10 @@ class Controller:
         projections = {CLIENT_CONFIG: self._configs.projection}
         self._figures = FleetCollector(self.pool, self._configs, self.recorder, self._clock, projections)
         self.metrics.registry.register(self._figures)
-        self.local.on_change(self._changed)
-        self.local.on_state(self._visited)
+        self._handlers = ChangeHandlers(
+            self.pool, self._router, self._secrets, self._configs, self._carry_out, hot_reload=settings.hot_reload
+        )
+        self._follow(self.local)
         self.webhook = Webhook(settings, self.pool, self.metrics) if settings.webhook_address else None
 
     async def run(self) -> None:
@@ -221,21 +218,6 @@ class Controller:
 
     # ── clusters that come and go ───────────────────────────────────────────────────────────────────
 
-    def _client_config_changed(self, delta: Delta) -> None:
-        head = delta.object.head
-        if delta.new is not None:
-            self.pool.noticed(delta.new)
-        if self.settings.hot_reload:
-            # Let go of one that is being deleted, although a finalizer may keep it for long.
-            now = delta.new if head.deletion_timestamp is None else None
-            self._carry_out(self.pool.follow(head.namespace, head.name, now))
-        else:
-            member = self.pool.member(head.namespace, head.name)
-            gone = delta.new is None or (member is not None and member.uid != head.uid)
-            if gone and member is not None and member.cluster is not None:
-                self._router.revisit(member.cluster)  # what uses a deleted one says so
-        self.local.queue.add(Item(CLIENT_CONFIG, head.namespace, head.name))
-
     def _carry_out(self, moves: Moves) -> None:
         """Begin and end the tasks of remote clusters; nothing here waits for any of them."""
         for member in moves.ended:
@@ -258,13 +240,9 @@ class Controller:
         _log.info("disconnecting", cluster=cluster.context, namespace=member.namespace, name=member.name)
         member.scope.cancel()
         cluster.queue.shut_down()
-        self._seen.pop(cluster.context, None)
         self._clusters.forget_context(cluster.context)
         self._secrets.forget_context(cluster.context)
-        for other in self.pool:
-            other.queue.unpark(cluster.context)  # so that they see that there is nothing to wait for
-        self._router.revisit(cluster)
-        self._secrets.revisit(cluster)
+        self._handlers.gone(cluster)
 
     def _start_workers(self, group: TaskGroup, cluster: Cluster) -> None:
         if not self.settings.workers:
@@ -289,48 +267,7 @@ class Controller:
 
         return count
 
-    # ── from events to items, from items to reconcilers ─────────────────────────────────────────────
-
-    def _changed(self, cluster: Cluster, resource: Resource, deltas: list[Delta]) -> None:
-        if not self.pool.present(cluster):
-            return  # of a connection that is over
-        if not self.pool.built:
-            if resource in watched.ROUTED_EARLY:
-                self._router.route(cluster, resource, deltas)
-                self._secrets.route(cluster, resource, deltas)
-            return
-        if resource == CLIENT_CONFIGS:
-            for delta in deltas:
-                self._client_config_changed(delta)
-            return
-        if resource == SECRETS and cluster is self.local:
-            for delta in deltas:
-                for member in self.pool.secret_changed(delta.object.head.namespace, delta.object.head.name):
-                    # The end of the credentials is shown too, which changes without a change of the state.
-                    self.local.queue.add_after(Item(CLIENT_CONFIG, member.namespace, member.name), TAKE_OVER)
-        self._router.route(cluster, resource, deltas)
-        self._secrets.route(cluster, resource, deltas)
-
-    def _visited(self, cluster: Cluster) -> None:
-        """A state changed: look again at what depends on it, once for each change that matters."""
-        self._figures.visited(cluster)
-        if self.pool.built and self.pool.present(cluster):
-            self._visit(cluster)
-
-    def _visit(self, cluster: Cluster) -> None:
-        now = (cluster.state.shown, tuple(cluster.untold()), tuple(cluster.cache.unsynced()))
-        before = self._seen.get(cluster.context)
-        if before == now:
-            return
-        self._seen[cluster.context] = now
-        if cluster.state.usable and not (before and before[0].usable):
-            for other in self.pool:  # what waits elsewhere for this cluster; its own queue resumes by itself
-                if other is not cluster:
-                    other.queue.unpark(cluster.context)
-        for item in self._configs.items(cluster):
-            self.local.queue.add(item)
-        self._router.revisit(cluster)
-        self._secrets.revisit(cluster)
+    # ── from items to reconcilers ───────────────────────────────────────────────────────────────────
 
     async def _reconcile(self, item: Item) -> Result:
         with bound_contextvars(cluster=item.context, kind=item.kind, namespace=item.namespace, name=item.name):
@@ -358,9 +295,13 @@ class Controller:
 
     def _make_remote(self, context: str) -> Cluster:
         cluster = self._make_cluster(context, watched.remote())
-        cluster.on_change(self._changed)
-        cluster.on_state(self._visited)
+        self._follow(cluster)
         return cluster
+
+    def _follow(self, cluster: Cluster) -> None:
+        cluster.on_change(self._handlers.changed)
+        cluster.on_state(self._figures.visited)
+        cluster.on_state(self._handlers.visited)
 
     def _renewal(self, member: Member) -> Renewal:
         return Renewal(
