@@ -70,7 +70,10 @@ class StatusWriter:
         self._since.pop(uid, None)
 
     def _patience(self, patch: dict[str, Any], live: dict[str, Any], status: Status) -> float:
-        """Seconds that a change may wait: none when a condition turns, or another specification is spoken of."""
+        """Seconds that a change may wait: none when a condition of the cluster itself turns.
+
+        That one datacenter is Ready and the next one on its way is progress, too.
+        """
         busy = 0.0
         if self._local.queue.depth:  # else nobody gains by waiting
             busy = min(BUNDLED, max(0.0, self._takes - PROMPT) * _STEEPNESS)
@@ -78,9 +81,10 @@ class StatusWriter:
             return max(PASSING, busy)
         if not patch.keys() <= {"conditions", "datacenters"}:
             return 0.0
-        if "conditions" in patch and _told(patch["conditions"]) != _told(live.get("conditions")):
+        turned = _turned(live.get("conditions"), patch["conditions"]) if "conditions" in patch else []
+        if not all(kind.startswith(DATACENTER_READY) for kind in turned):
             return 0.0
-        return busy if "datacenters" in patch else max(PATIENCE, busy)
+        return busy if turned or "datacenters" in patch else max(PATIENCE, busy)
 
     def _desired(self, live: dict[str, Any], status: Status) -> dict[str, Any]:
         wanted_types = {condition.type for condition in status.conditions}
@@ -111,13 +115,19 @@ def _passing(kind: str) -> bool:
 
 def _was_ready(live: dict[str, Any]) -> bool:
     """Whether the status says so, which must not stand a moment longer than it is true."""
-    return any((kind, status) == ("Ready", "True") for kind, status, _ in _told(live.get("conditions")) or ())
+    return any((kind, status) == ("Ready", "True") for kind, status, _ in _told(live.get("conditions")))
 
 
-def _told(entries: Any) -> list[tuple[Any, ...]] | None:
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        return None
-    return [(entry.get("type"), entry.get("status"), entry.get("observedGeneration")) for entry in entries]
+def _turned(live: Any, wanted: Any) -> list[str]:
+    """The types of the conditions that come, go or say something else than before, whatever their words."""
+    before, after = _told(live), _told(wanted)
+    changed = [each for each in after if each not in before] + [each for each in before if each not in after]
+    return [str(kind) for kind, _, _ in changed]
+
+
+def _told(entries: Any) -> list[tuple[Any, Any, Any]]:
+    found = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return [(entry.get("type"), entry.get("status"), entry.get("observedGeneration")) for entry in found]
 
 
 def _mapping(value: Any) -> dict[str, Any]:

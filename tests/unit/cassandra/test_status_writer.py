@@ -228,6 +228,23 @@ async def test_progress_is_bundled_while_the_server_is_busy_and_a_turn_is_not(ou
 
 
 @pytest.mark.looptime
+async def test_a_datacenter_that_turns_is_progress_as_long_as_the_cluster_does_not_turn(ours: Bench) -> None:
+    def of(*ready: str, cluster: str = "False") -> Status:
+        kinds = {"Ready": cluster} | {f"DatacenterReady.dc{number}": said for number, said in enumerate(ready, 1)}
+        told = (Condition(type=kind, status=said, reason="R", observed_generation=1) for kind, said in kinds.items())
+        return status(conditions=tuple(told))
+
+    ours.server.faults.add(Fault(verb="patch", delay=1.0, times=None))
+    await ours.write(of("False", "False"))
+    found = await ours.found()
+    ours.local.queue.add(Item("K8ssandraCluster", "ns", "another"))
+    assert 1.0 < await ours.writer.write(found, of("True", "False"), patient=True) <= BUNDLED
+    assert 1.0 < await ours.writer.write(found, of("True"), patient=True) <= BUNDLED
+    assert await ours.writer.write(found, of("True", "True", cluster="True"), patient=True) == 0.0
+    assert {entry["status"] for entry in (await ours.live())["conditions"]} == {"True"}
+
+
+@pytest.mark.looptime
 async def test_progress_is_shown_at_once_by_a_slow_server_with_nothing_else_to_do(ours: Bench) -> None:
     ours.server.faults.add(Fault(verb="patch", delay=1.0, times=None))
     await ours.write(status())
