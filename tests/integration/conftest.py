@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.integration.rig import Rig, rig
-from tests.servers import Server
+from tests.servers import Server, servers
 
 HERE = Path(__file__).parent
 
@@ -34,6 +34,13 @@ async def one(four_servers: list[Server], namespace: str) -> AsyncIterator[Rig]:
     """A rig with the controller not started yet."""
     async with rig(namespace, four_servers) as made:
         yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def their_servers(server_kind: str) -> AsyncIterator[list[Server]]:
+    """Four servers of a module's own, for tests that change what a whole cluster has, its definitions above all."""
+    async with servers(server_kind, 4) as found:
+        yield found
 
 
 @pytest.fixture

@@ -8,10 +8,8 @@ from __future__ import annotations
 import copy
 import hashlib
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
-
-import yaml
 
 from controller.cassandra.facts import gather
 from controller.cassandra.render import RenderedDatacenter, render
@@ -20,7 +18,7 @@ from controller.cassandra.types import K8ssandraCluster
 from controller.kube import errors
 from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, PODS, SECRETS, SERVICES, Resource
 from controller.replication.types import REPLICATED_SECRETS
-from tests.integration.rig import CONTEXTS, SAMPLES, Rig, eventually
+from tests.integration.rig import Rig, eventually
 
 MANAGER: Final = "manager"  # the program of the reference operator, and cass-operator's
 HASH: Final = "k8ssandra.io/resource-hash"
@@ -327,34 +325,6 @@ def c35(name: str) -> str:
 
 def clv(name: str) -> str:
     return {"Weird Cluster Name": "WeirdClusterName"}.get(name, name)
-
-
-# ── what is installed ───────────────────────────────────────────────────────────────────────────────
-
-
-def cases() -> Iterator[tuple[str, dict[str, Any], tuple[dict[str, Any], ...]]]:
-    """Name, K8ssandraCluster, and the Secrets and ConfigMaps that its users made."""
-    plain = yaml.safe_load((SAMPLES / "demo.yaml").read_text("utf-8"))
-    yield "plain", plain, ()
-    *others, full = yaml.safe_load_all((SAMPLES / "full.yaml").read_text("utf-8"))
-    for secret in others:  # the reference operator looks for them beside each datacenter only
-        if secret["kind"] == "Secret":
-            secret["metadata"]["annotations"] = {"sandbox.k8ssandra.io/contexts": ", ".join(CONTEXTS)}
-    yield "full", full, tuple(others)
-    tokens = copy.deepcopy(plain)
-    tokens["spec"]["cassandra"]["config"] = {"cassandraYaml": {"num_tokens": 4}}
-    yield "tokens", tokens, ()
-    dse = copy.deepcopy(plain)
-    dse["spec"]["cassandra"] |= {"serverType": "dse", "serverVersion": "6.8.44"}
-    dse["spec"]["cassandra"]["datacenters"][0]["dseWorkloads"] = {"searchEnabled": True}
-    yield "dse", dse, ()
-    named = copy.deepcopy(plain)
-    named["spec"]["cassandra"]["clusterName"] = "Weird Cluster Name"
-    for number, entry in enumerate(named["spec"]["cassandra"]["datacenters"], 1):
-        entry["datacenterName"] = f"Real_Dc{number}"
-        entry["metadata"] |= {"labels": {"team": "blue"}, "annotations": {"example.com/contact": "ops"}}
-    named["spec"]["cassandra"]["metadata"] = {"commonLabels": {"costs": "42"}}
-    yield "names", named, ()
 
 
 async def missing(one: Rig, resource: Resource, name: str, context: str) -> bool:

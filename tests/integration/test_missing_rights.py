@@ -16,22 +16,16 @@ from controller.sandbox.applier import Applier
 from controller.sandbox.crds import data_plane_crds
 from tests import manifests
 from tests.integration.rig import CONTEXTS, Rig, eventually, rig, two_of_three
-from tests.servers import Server, servers
+from tests.servers import Server
 
 BAD = CONTEXTS[2]
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "Role", "roles")
 ROLE_BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def their_servers(server_kind: str) -> AsyncIterator[list[Server]]:
-    """Servers of their own: a definition that is removed takes every object of its kind with it."""
-    async with servers(server_kind, 4) as found:
-        yield found
-
-
 @pytest_asyncio.fixture(loop_scope="session")
 async def one(their_servers: list[Server], namespace: str) -> AsyncIterator[Rig]:
+    """On servers of their own: a definition that is removed takes every object of its kind with it."""
     async with rig(namespace, their_servers) as made:
         yield made
 

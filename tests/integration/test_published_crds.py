@@ -12,18 +12,12 @@ from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube.resources import EVENTS
 from controller.replication.types import REPLICATED_SECRETS
 from tests.integration.rig import CONTEXTS, Rig, eventually, quiet, rig
-from tests.servers import Server, servers
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def their_servers(server_kind: str) -> AsyncIterator[list[Server]]:
-    """Servers of their own: definitions are of a whole cluster."""
-    async with servers(server_kind, 4) as found:
-        yield found
+from tests.servers import Server
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def one(their_servers: list[Server], namespace: str) -> AsyncIterator[Rig]:
+    """On servers of their own: definitions are of a whole cluster."""
     async with rig(namespace, their_servers, published=True) as made:
         yield made
 

@@ -19,10 +19,10 @@ import yaml
 from controller.cassandra.resources import CASSANDRA_DATACENTERS
 from controller.kube.resources import DEPLOYMENTS, MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS, Resource
 from controller.sandbox.applier import Applier
-from controller.sandbox.cass_operator import objects as cass_operator
-from tests.integration.reference import MANAGER, Reference, cases, deployment, webhook_configuration
-from tests.integration.rig import CONTEXTS, Rig, quiet, rig
-from tests.servers import Server, servers
+from tests.integration.installations import installation, their_rig
+from tests.integration.reference import Reference, deployment, webhook_configuration
+from tests.integration.rig import CONTEXTS, Rig, quiet
+from tests.servers import Server
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "take-over.md"
@@ -32,16 +32,9 @@ CHECK = "k8ssandra-controller takeover --check"
 pytestmark = pytest.mark.real  # kubectl scales through a subresource that embedded servers do not have
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def their_servers(server_kind: str) -> AsyncIterator[list[Server]]:
-    async with servers(server_kind, 4) as found:
-        yield found
-
-
 @pytest_asyncio.fixture(loop_scope="session")
-async def one(their_servers: list[Server], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
-    monkeypatch.setattr(cass_operator, "MANAGER", MANAGER)
-    async with rig("k8ssandra-operator", their_servers, published=True) as made:
+async def one(their_servers: list[Server]) -> AsyncIterator[Rig]:
+    async with their_rig("k8ssandra-operator", their_servers) as made:
         yield made
 
 
@@ -82,8 +75,7 @@ async def run(command: str, config: Path) -> tuple[int, str]:
 
 async def install(one: Rig) -> Reference:
     """A plain cluster of the reference operator's, which runs in the control plane and in one data plane."""
-    ((_, manifest, others),) = [case for case in cases() if case[0] == "plain"]
-    theirs = Reference(one, manifest, others)
+    theirs = installation(one)
     await theirs.install()
     names = {"namespace": one.namespace}
     group = "rbac.authorization.k8s.io"

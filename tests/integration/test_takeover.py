@@ -17,27 +17,18 @@ from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUS
 from controller.engine.clock import SystemClock
 from controller.fleet.actions import FIELD_MANAGER
 from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, EVENTS, PODS, SECRETS, SERVICES, Resource
-from controller.sandbox.cass_operator import objects as cass_operator
-from tests.integration.reference import MANAGER, Reference, cases
-from tests.integration.rig import Rig, eventually, quiet, rig
-from tests.servers import Server, servers
+from tests.integration.installations import CASES, installation, their_rig
+from tests.integration.reference import Reference
+from tests.integration.rig import Rig, eventually, quiet
+from tests.servers import Server
 
-CASES = {name: (manifest, others) for name, manifest, others in cases()}
 CASS_FINALIZER = "finalizer.cassandra.datastax.com"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def their_servers(server_kind: str) -> AsyncIterator[list[Server]]:
-    """Servers of their own: the definitions are the reference operator's."""
-    async with servers(server_kind, 4) as found:
-        yield found
-
-
 @pytest_asyncio.fixture(loop_scope="session")
-async def one(their_servers: list[Server], namespace: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
-    """Without a controller, and with cass-operators that are called as the reference operator is."""
-    monkeypatch.setattr(cass_operator, "MANAGER", MANAGER)
-    async with rig(namespace, their_servers, published=True) as made:
+async def one(their_servers: list[Server], namespace: str) -> AsyncIterator[Rig]:
+    """Without a controller."""
+    async with their_rig(namespace, their_servers) as made:
         yield made
 
 
@@ -45,10 +36,6 @@ async def one(their_servers: list[Server], namespace: str, monkeypatch: pytest.M
 def namespace(request: pytest.FixtureRequest) -> str:
     """A namespace named after the end of the test's name, where the case is."""
     return re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[-50:].strip("-")
-
-
-def reference(one: Rig, case: str = "plain") -> Reference:
-    return Reference(one, *CASES[case])
 
 
 async def whole(one: Rig, theirs: Reference) -> dict[str, dict[str, Any]]:
@@ -73,7 +60,7 @@ def managers(obj: dict[str, Any]) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("case", CASES)
 async def test_no_datacenter_changes_and_no_pod_restarts(one: Rig, case: str) -> None:
-    theirs = reference(one, case)
+    theirs = installation(one, case)
     await theirs.install()
     before, pods = await whole(one, theirs), await uids(one, theirs, PODS)
     await taken_over(one, theirs)
@@ -98,7 +85,7 @@ async def uids(one: Rig, theirs: Reference, resource: Resource) -> dict[str, str
 
 @pytest.mark.parametrize("case", CASES)
 async def test_everything_is_adopted_in_its_place_and_then_nothing_is_written(one: Rig, case: str) -> None:
-    theirs = reference(one, case)
+    theirs = installation(one, case)
     await theirs.install()
     kinds = (CONFIG_MAPS, ENDPOINT_SLICES, SERVICES, SECRETS)
     before = {resource: await uids(one, theirs, resource) for resource in kinds}
@@ -164,7 +151,7 @@ def with_config(manifest: dict[str, Any], cassandra_yaml: dict[str, Any]) -> dic
 
 
 async def test_a_change_is_rolled_out_as_ever_after_the_take_over(one: Rig) -> None:
-    theirs = reference(one)
+    theirs = installation(one)
     await theirs.install()
     await taken_over(one, theirs)
     changed = one.sample()
@@ -194,7 +181,7 @@ async def said(one: Rig, reason: str) -> bool:
 
 
 async def test_what_it_writes_after_us_is_left_alone_until_it_is_quiet(one: Rig) -> None:
-    theirs = reference(one)
+    theirs = installation(one)
     await theirs.install()
     await taken_over(one, theirs)
     name, context = "demo-dc1-metrics-agent-config", theirs.places["dc1"]
@@ -223,7 +210,7 @@ async def written(one: Rig, since: int, name: str) -> bool:
 
 
 async def test_there_and_back_again_changes_no_datacenter(one: Rig) -> None:
-    theirs = reference(one, "full")
+    theirs = installation(one, "full")
     await theirs.install()
     before = await whole(one, theirs)
     await taken_over(one, theirs)

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from random import Random
 from typing import Any
 
-import pytest
 import pytest_asyncio
 
 from controller.cassandra import labels
@@ -20,27 +19,18 @@ from controller.kube.resources import DEPLOYMENTS, ENDPOINTS, VALIDATING_WEBHOOK
 from controller.preview import preview
 from controller.sandbox.apiserver import Fault
 from controller.sandbox.applier import Applier
-from controller.sandbox.cass_operator import objects as cass_operator
-from tests.integration.reference import MANAGER, Reference, cases, deployment, webhook_configuration
-from tests.integration.rig import CONTEXTS, Rig, eventually, quiet, rig
-from tests.servers import EmbeddedOne, Server, servers
+from tests.integration.installations import installation, their_rig
+from tests.integration.reference import MANAGER, deployment, webhook_configuration
+from tests.integration.rig import CONTEXTS, Rig, eventually, quiet
+from tests.servers import EmbeddedOne, Server
 
-CASES = {name: (manifest, others) for name, manifest, others in cases()}
 SECONDS = 20.0
 CONFIGURATIONS = {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["*"], "verbs": ["get", "list"]}
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def their_servers(server_kind: str) -> AsyncIterator[list[Server]]:
-    """Servers of their own: the definitions are the reference operator's."""
-    async with servers(server_kind, 4) as found:
-        yield found
-
-
 @pytest_asyncio.fixture(loop_scope="session")
-async def one(their_servers: list[Server], namespace: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
-    monkeypatch.setattr(cass_operator, "MANAGER", MANAGER)
-    async with rig(namespace, their_servers, published=True) as made:
+async def one(their_servers: list[Server], namespace: str) -> AsyncIterator[Rig]:
+    async with their_rig(namespace, their_servers) as made:
         made.provoked_forbidden = True  # the data planes' roles allow nobody to see Deployments and webhooks
         yield made
         for context in made.servers:  # other tests look into every namespace
@@ -94,7 +84,7 @@ async def allow(one: Rig, applier: Applier, *rules: dict[str, Any]) -> None:
 
 
 async def test_an_installation_at_rest_whose_operator_is_stopped_is_ready(one: Rig) -> None:
-    await Reference(one, *CASES["plain"]).install()
+    await installation(one).install()
     await may_look(one)
     for context in one.servers:
         await make(one, DEPLOYMENTS, deployment(0), context)
@@ -112,7 +102,7 @@ async def test_an_installation_at_rest_whose_operator_is_stopped_is_ready(one: R
 
 
 async def test_an_operator_in_another_namespace_is_seen_where_the_rights_suffice(one: Rig) -> None:
-    await Reference(one, *CASES["plain"]).install()
+    await installation(one).install()
     await may_look(one)
     other = deployment()
     other["metadata"]["name"] = f"of-{one.namespace}"
@@ -124,7 +114,7 @@ async def test_an_operator_in_another_namespace_is_seen_where_the_rights_suffice
 
 
 async def test_a_running_operator_and_its_webhooks_are_in_the_way(one: Rig) -> None:
-    await Reference(one, *CASES["plain"]).install()
+    await installation(one).install()
     await may_look(one)
     await make(one, DEPLOYMENTS, deployment())
     await make(one, DEPLOYMENTS, deployment(), CONTEXTS[1])
@@ -150,7 +140,7 @@ async def unmake(one: Rig, resource: Resource, name: str, context: str = "") -> 
 
 
 async def test_seeds_of_an_old_release_are_in_the_way(one: Rig) -> None:
-    await Reference(one, *CASES["plain"]).install()
+    await installation(one).install()
     await may_look(one)
     name = "demo-dc2-additional-seed-service"
     subsets = [{"addresses": [{"ip": "10.9.9.9"}]}]
@@ -162,7 +152,7 @@ async def test_seeds_of_an_old_release_are_in_the_way(one: Rig) -> None:
 
 
 async def test_what_may_not_be_seen_is_said_and_is_no_error(one: Rig) -> None:
-    await Reference(one, *CASES["plain"]).install()
+    await installation(one).install()
     found = await checked(one)
     for context in CONTEXTS:
         unknown = told(found, "unknown", context)
@@ -172,7 +162,7 @@ async def test_what_may_not_be_seen_is_said_and_is_no_error(one: Rig) -> None:
 
 
 async def test_what_would_be_rolled_out_and_what_differs_is_named(one: Rig) -> None:
-    theirs = Reference(one, *CASES["plain"])
+    theirs = installation(one)
     await theirs.install()
     patch = {"spec": {"config": {"cassandra-yaml": {"num_tokens": 16, "of_theirs": 1}}}}
     client = one.client(CONTEXTS[1])
@@ -190,7 +180,7 @@ async def test_what_would_be_rolled_out_and_what_differs_is_named(one: Rig) -> N
 
 
 async def test_what_is_not_supported_is_in_the_way(one: Rig) -> None:
-    await Reference(one, *CASES["plain"]).install()
+    await installation(one).install()
     medusa = {"spec": {"medusa": {"storageProperties": {"storageProvider": "s3"}}}}
     await one.client().patch(K8SSANDRA_CLUSTERS, one.namespace, "demo", medusa, kind="merge")
     blocked = [each.message for each in about(await checked(one)) if each.verdict == "blocks"]
