@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from base64 import b64decode
-from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,58 +14,41 @@ from click.testing import CliRunner, Result
 from controller.cli.register import SERVICE_ACCOUNT, register
 from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube import kubeconfig
-from controller.kube.client import Client
 from controller.kube.resources import CRDS, NAMESPACES, SECRETS, SERVICE_ACCOUNTS
-from controller.sandbox.apiserver import ApiServer, InProcessTransport, serve
+from controller.sandbox.apiserver import ApiServer, serve
 from controller.sandbox.apiserver import kubeconfig as admin_kubeconfig
+from tests.unit.cli.world import Beside, client
 
 NAMESPACE = "k8ssandra-operator"
 CONTEXT = "kind-k8ssandra-1"
 CRD = Path(__file__).parents[3] / "manifests" / "crds" / "clientconfigs.config.k8ssandra.io.yaml"
 
 
-class World:
-    """A control plane and a data plane on loopback, in a loop of their own, for a command has one of its own."""
+class World(Beside):
+    """A control plane and a data plane."""
 
     def __init__(self, directory: Path) -> None:
+        super().__init__()
         self.directory = directory
         self.control_plane, self.data_plane = ApiServer(name="control-plane"), ApiServer(name="data-plane")
-        self._loop = asyncio.new_event_loop()
-        self._ready, self._over = threading.Event(), asyncio.Event()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
 
-    def __enter__(self) -> World:
-        self._thread.start()
-        assert self._ready.wait(20)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(20)
-        self._loop.close()
-
-    async def _serve(self) -> None:
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             for server, context in ((self.control_plane, "control-plane"), (self.data_plane, CONTEXT)):
                 endpoint = await stack.enter_async_context(serve(server))
                 (self.directory / server.name).write_text(yaml.safe_dump(admin_kubeconfig(endpoint, context)))
-                await self._client(server).create(NAMESPACES, "", {"metadata": {"name": NAMESPACE}})
-            control_plane = self._client(self.control_plane)
+                await client(server).create(NAMESPACES, "", {"metadata": {"name": NAMESPACE}})
+            control_plane = client(self.control_plane)
             await control_plane.create(CRDS, "", yaml.safe_load(CRD.read_text()))
             while not await control_plane.served(CLIENT_CONFIGS):
                 await asyncio.sleep(0)
             account = {"metadata": {"name": SERVICE_ACCOUNT}}
-            await self._client(self.data_plane).create(SERVICE_ACCOUNTS, NAMESPACE, account)
-            self._ready.set()
-            await self._over.wait()
-
-    def _client(self, server: ApiServer) -> Client:
-        return Client(InProcessTransport(server, server.admin_token))
+            await client(self.data_plane).create(SERVICE_ACCOUNTS, NAMESPACE, account)
+            yield
 
     def get(self, resource: Any, name: str) -> dict[str, Any]:
-        wanted = self._client(self.control_plane).get(resource, NAMESPACE, name)
-        found = asyncio.run_coroutine_threadsafe(wanted, self._loop).result(20)
-        return found.decode(dict[str, Any])
+        return self.ask(client(self.control_plane).get(resource, NAMESPACE, name)).decode(dict[str, Any])
 
     def run(self, *options: str) -> Result:
         files = ["--source-kubeconfig", str(self.directory / "data-plane")]

@@ -1,43 +1,35 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-import pytest
 from click.testing import CliRunner, Result
 
 from controller.cli.takeover import takeover, text
 from controller.fleet.inspection import Finding
 from controller.handover import Check, ClusterCheck
 from tests.integration.reference import deployment
-from tests.unit.cli.test_plan import World, cluster
+from tests.unit.cli.world import ControlPlane, cluster
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with World(tmp_path) as world:
-        yield world
-
-
-def run(world: World, *options: str) -> Result:
+def run(world: ControlPlane, *options: str) -> Result:
     return CliRunner().invoke(takeover, ["--check", "--kubeconfig", str(world.kubeconfig), *options])
 
 
-def test_nothing_is_taken_over_by_the_command_itself(world: World) -> None:
+def test_nothing_is_taken_over_by_the_command_itself(world: ControlPlane) -> None:
     found = CliRunner().invoke(takeover, ["--kubeconfig", str(world.kubeconfig)])
     assert found.exit_code == 2
     assert "give --check; the take-over itself is done by run" in found.output
 
 
-def test_with_nothing_in_the_way_it_ends_with_0(world: World) -> None:
+def test_with_nothing_in_the_way_it_ends_with_0(world: ControlPlane) -> None:
     found = run(world)
     assert found.exit_code == 0, found.output
     assert "control plane\n  · Deployments of k8ssandra-operator: there is none anywhere" in found.stdout
     assert found.stdout.splitlines()[-1].startswith("0 in the way, 0 not looked at, ")
 
 
-def test_with_something_in_the_way_it_ends_with_2(world: World) -> None:
+def test_with_something_in_the_way_it_ends_with_2(world: ControlPlane) -> None:
     world.server.apply_manifest({**deployment(), "metadata": {"name": "it", "namespace": "ns"}})
     found = run(world, "-o", "json")
     assert found.exit_code == 2
@@ -46,7 +38,7 @@ def test_with_something_in_the_way_it_ends_with_2(world: World) -> None:
     assert [each.subject for each in told.findings if each.verdict == "blocks"] == ["Deployment ns/it"]
 
 
-def test_a_specification_that_names_unknown_contexts_is_in_the_way(world: World) -> None:
+def test_a_specification_that_names_unknown_contexts_is_in_the_way(world: ControlPlane) -> None:
     world.server.apply_manifest(cluster())
     found = run(world)
     assert found.exit_code == 2
@@ -54,7 +46,7 @@ def test_a_specification_that_names_unknown_contexts_is_in_the_way(world: World)
 
 
 def test_a_control_plane_that_cannot_be_reached_ends_with_1(tmp_path: Path) -> None:
-    with World(tmp_path) as world:
+    with ControlPlane(tmp_path) as world:
         pass
     assert run(world, "--timeout", "1").exit_code == 1
 
