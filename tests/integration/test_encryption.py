@@ -1,4 +1,4 @@
-"""Secrets of K8ssandraClusters end to end: superuser, authentication, encryption stores, by whoever provides them."""
+"""Secrets of K8ssandraClusters end to end: superuser, encryption stores, by whoever provides them."""
 
 from __future__ import annotations
 
@@ -85,38 +85,6 @@ async def test_create_multi_dc_cluster_with_replicated_secrets(one: Rig) -> None
         posts = [seen.path for seen in one.writes() if seen.method == "POST" and seen.context == context]
         made = [path.rpartition("/")[2] for path in posts]
         assert made.index("secrets") < made.index("cassandradatacenters")
-
-
-async def test_create_single_dc_cluster_no_auth(one: Rig) -> None:
-    await one.start()
-    await one.apply(cluster(one, spec={"auth": False}))
-    await one.ready()
-    spec = await datacenter(one)
-    yaml = spec["config"]["cassandra-yaml"]
-    assert (yaml["authenticator"], yaml["authorizer"]) == ("AllowAllAuthenticator", "AllowAllAuthorizer")
-    assert spec["superuserSecretName"] == "demo-superuser"
-    assert await one.get(SECRETS, "demo-superuser", CONTEXTS[0]) is not None  # so that it can be switched on
-
-
-async def test_create_single_dc_cluster_auth(one: Rig) -> None:
-    await one.start()
-    await one.apply(cluster(one, spec={"auth": True}))
-    await one.ready()
-    spec = await datacenter(one)
-    yaml = spec["config"]["cassandra-yaml"]
-    assert (yaml["authenticator"], yaml["authorizer"]) == ("PasswordAuthenticator", "CassandraAuthorizer")
-    assert spec["superuserSecretName"] == "demo-superuser"
-
-
-async def test_create_single_dc_cluster_auth_external_secrets(one: Rig) -> None:
-    await one.start()
-    await one.apply(cluster(one, spec={"auth": True, "secretsProvider": "external"}))
-    await one.ready()
-    spec = await datacenter(one)
-    assert spec["config"]["cassandra-yaml"]["authenticator"] == "PasswordAuthenticator"
-    assert "superuserSecretName" not in spec
-    assert await one.names(REPLICATED_SECRETS) == []
-    assert "demo-superuser" not in await one.names(SECRETS)
 
 
 async def test_create_single_dc_cluster_external_internode(one: Rig) -> None:

@@ -151,27 +151,28 @@ async def test_create_single_dc_cluster_with_management_api_secured(by_hand: Rig
     ids=["auth", "no-auth"],
 )
 async def test_create_single_dc_cluster_auth_and_no_auth(
-    by_hand: Rig, auth: bool, authenticator: str, authorizer: str
+    one: Rig, auth: bool, authenticator: str, authorizer: str
 ) -> None:
     """Without logins there is a superuser all the same: they can be switched on later."""
-    one = by_hand
     await one.apply(cluster(spec={"auth": auth}))
+    await one.ready("test")
     live = await made(one, 1)
     wanted = {"authenticator": authenticator, "authorizer": authorizer, "role_manager": "CassandraRoleManager"}
     assert wanted.items() <= cassandra_yaml(live).items()
     assert live["spec"]["superuserSecretName"] == "test-superuser"
-    assert await one.get(SECRETS, "test-superuser") is not None
+    for context in ("", CONTEXTS[0]):
+        assert await one.get(SECRETS, "test-superuser", context) is not None
 
 
-async def test_create_single_dc_cluster_auth_external_secrets(by_hand: Rig) -> None:
-    one = by_hand
+async def test_create_single_dc_cluster_auth_external_secrets(one: Rig) -> None:
     await one.apply(cluster(spec={"auth": True, "secretsProvider": "external"}))
+    await one.ready("test")
     live = await made(one, 1)
     assert cassandra_yaml(live)["authenticator"] == "PasswordAuthenticator"
     assert "superuserSecretName" not in live["spec"]
-    assert await one.get(SECRETS, "test-superuser") is None
-    assert await one.get(REPLICATED_SECRETS, "test") is None
-    assert await one.get(SECRETS, "test-superuser", CONTEXTS[0]) is None
+    assert await one.names(REPLICATED_SECRETS) == []
+    for context in ("", CONTEXTS[0]):
+        assert await one.get(SECRETS, "test-superuser", context) is None
 
 
 async def test_create_single_dc_cluster_external_internode(by_hand: Rig) -> None:
