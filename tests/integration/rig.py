@@ -362,6 +362,14 @@ async def quiet(one: Rig) -> None:
             return
 
 
+async def converged(one: Rig) -> None:
+    """Start the controller with the sample, and wait until all of it is Ready and no request is made any more."""
+    await one.start()
+    await one.apply(one.sample())
+    await one.ready()
+    await quiet(one)
+
+
 async def two_of_three(one: Rig, bad: str, reason: str, says: str) -> None:
     """The first two datacenters are Ready, the third, in context ``bad``, waits, and its ClientConfig says why."""
 

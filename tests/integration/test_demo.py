@@ -10,7 +10,7 @@ from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUS
 from controller.kube import errors
 from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, PODS, SECRETS
 from controller.replication.types import REPLICATED_SECRETS
-from tests.integration.rig import CONTEXTS, Rig, eventually, quiet
+from tests.integration.rig import CONTEXTS, Rig, converged, eventually
 
 
 async def test_each_datacenter_is_made_in_its_own_cluster(one: Rig) -> None:
@@ -58,20 +58,14 @@ async def test_datacenters_are_made_one_after_the_other(one: Rig) -> None:
 
 
 async def test_after_convergence_nothing_is_written(one: Rig) -> None:
-    await one.start()
-    await one.apply(one.sample())
-    await one.ready()
-    await quiet(one)
+    await converged(one)
     since = len(one.seen)
     await asyncio.sleep(1.0)  # what would be written for ever would be written now
     assert one.writes(since=since) == []
 
 
 async def test_a_restart_writes_nothing(one: Rig) -> None:
-    await one.start()
-    await one.apply(one.sample())
-    await one.ready()
-    await quiet(one)
+    await converged(one)
     await one.stop()
     since = len(one.seen)
     controller = await one.start()

@@ -11,7 +11,7 @@ from controller.kube.objects import Object
 from controller.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, SECRETS, SERVICES
 from controller.preview import desired, preview
 from controller.replication.types import REPLICATED_SECRETS
-from tests.integration.rig import CONTEXTS, Rig, quiet
+from tests.integration.rig import CONTEXTS, Rig, converged
 
 WITHIN = 20.0  # s
 REMOTE = (SECRETS, CONFIG_MAPS, ENDPOINT_SLICES, CASSANDRA_DATACENTERS)
@@ -47,10 +47,7 @@ async def existing(one: Rig) -> set[tuple[str, str, str]]:
 async def test_what_was_foreseen_is_what_is_made(one: Rig) -> None:
     foreseen = await foresee(one)
     assert foreseen.problems == ()
-    await one.start()
-    await one.apply(one.sample())
-    await one.ready()
-    await quiet(one)
+    await converged(one)
     created = {(change.context, change.kind, change.name) for change in foreseen.changes if change.verb == "create"}
     # Copies of Secrets are made by the ReplicatedSecret, not by the K8ssandraCluster.
     copies = {(context, "Secret", "demo-superuser") for context in CONTEXTS}
@@ -58,18 +55,12 @@ async def test_what_was_foreseen_is_what_is_made(one: Rig) -> None:
 
 
 async def test_of_what_has_converged_nothing_is_foreseen(one: Rig) -> None:
-    await one.start()
-    await one.apply(one.sample())
-    await one.ready()
-    await quiet(one)
+    await converged(one)
     assert (await foresee(one)).changes == ()
 
 
 async def test_a_change_is_foreseen_in_every_cluster_with_its_fields(one: Rig) -> None:
-    await one.start()
-    await one.apply(one.sample())
-    await one.ready()
-    await quiet(one)
+    await converged(one)
     foreseen = await foresee(one, {"serverVersion": "4.1.4"})
     fields = {
         change.context: [(field.path, field.before, field.after) for field in change.fields]

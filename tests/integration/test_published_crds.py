@@ -11,7 +11,7 @@ from controller.cassandra.resources import K8SSANDRA_CLUSTERS
 from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube.resources import EVENTS
 from controller.replication.types import REPLICATED_SECRETS
-from tests.integration.rig import CONTEXTS, Rig, eventually, quiet, rig
+from tests.integration.rig import CONTEXTS, Rig, converged, eventually, quiet, rig
 from tests.servers import Server
 
 
@@ -23,10 +23,7 @@ async def one(their_servers: list[Server], namespace: str) -> AsyncIterator[Rig]
 
 
 async def test_it_converges_and_then_writes_nothing(one: Rig) -> None:
-    await one.start()
-    await one.apply(one.sample())
-    await one.ready()
-    await quiet(one)
+    await converged(one)
     since = len(one.seen)
     await asyncio.sleep(1.0)  # what would be written for ever would be written now
     assert one.writes(since=since) == []
@@ -61,10 +58,7 @@ async def test_client_configs_without_a_status_speak_through_events(one: Rig) ->
 
 
 async def test_a_restart_writes_each_status_at_most_once(one: Rig) -> None:
-    await one.start()
-    await one.apply(one.sample())
-    await one.ready()
-    await quiet(one)
+    await converged(one)
     await one.stop()
     since = len(one.seen)
     await one.start()

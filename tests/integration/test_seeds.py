@@ -11,7 +11,7 @@ from controller.cassandra import labels
 from controller.cassandra.contact_points import SUFFIX
 from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.kube.resources import ENDPOINT_SLICES, ENDPOINTS, PODS, SERVICES
-from tests.integration.rig import CONTEXTS, Rig, eventually, quiet
+from tests.integration.rig import CONTEXTS, Rig, converged, eventually, quiet
 
 FIRST, SECOND, THIRD = CONTEXTS
 SEEDS = "demo-demo-dc{}-additional-seed-service-ipv4"
@@ -35,13 +35,6 @@ async def contacts(one: Rig, number: int = 2) -> set[str]:
 async def pod_addresses(one: Rig, context: str) -> set[str]:
     pods = await one.client(context).list_all(PODS, one.namespace)
     return {pod.decode(dict)["status"]["podIP"] for pod in pods}
-
-
-async def converged(one: Rig) -> None:
-    await one.start()
-    await one.apply(one.sample())
-    await one.ready()
-    await quiet(one)
 
 
 async def test_an_address_of_a_seed_that_changes_is_known_elsewhere_within_a_second(one: Rig) -> None:

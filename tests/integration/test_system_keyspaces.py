@@ -16,7 +16,7 @@ from controller.management.pods import Pod
 from controller.management.routes import ClientCertificate
 from controller.sandbox.management_api import NETWORK_TOPOLOGY, SHARED, Trouble
 from controller.sandbox.pod_network import pod_network
-from tests.integration.rig import CONTEXTS, Rig, eventually, quiet
+from tests.integration.rig import CONTEXTS, Rig, converged, eventually, quiet
 
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "Role", "roles")
 SIZES = {"dc1": "3", "dc2": "3", "dc3": "3"}
@@ -39,10 +39,7 @@ async def test_the_system_keyspaces_are_extended_to_every_datacenter(one: Rig) -
 
 
 async def test_a_cluster_is_ready_after_few_calls_and_then_there_are_none(one: Rig) -> None:
-    await one.start()
-    await one.apply(one.sample())
-    await one.ready()
-    await quiet(one)
+    await converged(one)
     since = len(one.seen)
     await asyncio.sleep(1.0)
     # Three keyspaces: read once, and for two more datacenters agreement and change of each.
@@ -51,10 +48,7 @@ async def test_a_cluster_is_ready_after_few_calls_and_then_there_are_none(one: R
 
 
 async def test_a_restart_reads_once_and_changes_nothing(one: Rig) -> None:
-    await one.start()
-    await one.apply(one.sample())
-    await one.ready()
-    await quiet(one)
+    await converged(one)
     await one.stop()
     since = len(one.seen)
     await one.start()

@@ -212,13 +212,18 @@ async def test_the_controllers_own_superuser_secret_is_no_event() -> None:
 # ── what wins ───────────────────────────────────────────────────────────────────────────────────────
 
 
+async def beside_the_users(one: Rig) -> None:
+    """A cluster whose second datacenter finds a store and a password that the user put there, others than ours."""
+    one.apply(stores("theirs"), DC2)
+    one.apply(passwords("their word"), DC2)
+    for obj in (stores(), passwords(), encrypted()):
+        one.apply(obj)
+    await one.ready()
+
+
 async def test_what_the_user_put_beside_a_datacenter_stays_and_its_password_counts() -> None:
     async with rig() as one:
-        one.apply(stores("theirs"), DC2)
-        one.apply(passwords("their word"), DC2)
-        for obj in (stores(), passwords(), encrypted()):
-            one.apply(obj)
-        await one.ready()
+        await beside_the_users(one)
         assert [await content(one, context) for context in CONTEXTS] == ["store", "theirs"]
         assert [await password(one, *each) for each in zip(BOTH, CONTEXTS, strict=True)] == ["word", "their word"]
         found = (await one.get(REPLICATED_SECRETS, "demo-stores"))["status"]["conditions"]
@@ -228,11 +233,7 @@ async def test_what_the_user_put_beside_a_datacenter_stays_and_its_password_coun
 
 async def test_what_the_user_put_there_counts_after_a_restart_too() -> None:
     async with rig() as one:
-        one.apply(stores("theirs"), DC2)
-        one.apply(passwords("their word"), DC2)
-        for obj in (stores(), passwords(), encrypted()):
-            one.apply(obj)
-        await one.ready()
+        await beside_the_users(one)
         await one.patch(K8SSANDRA_CLUSTERS, "demo", {"metadata": {"annotations": {labels.AUTOUPDATE_SPEC: "always"}}})
         await one.stop()
         before = (await one.get(CASSANDRA_DATACENTERS, "dc2", DC2))["metadata"]["generation"]
