@@ -171,7 +171,7 @@ def _plan_update(
         elif metadata:
             step.actions.append(Merge(CASSANDRA_DATACENTERS, patch, live, exactly="finalizers" in metadata))
     if not view.reached:
-        step.waits.append(Wait("DatacenterNotReady", _progress(view, rendered), view.name))
+        step.waits.append(Wait("DatacenterNotReady", _progress(view, rendered), view.name, brief=_unseen(view)))
     step.settled = view.reached and not fields and not step.problems
 
 
@@ -218,6 +218,12 @@ def _missing_metadata(desired: dict[str, Any], actual: dict[str, Any], *, stamp:
     if absent := [name for name in desired.get("finalizers", []) if name not in finalizers]:
         patch["finalizers"] = [*finalizers, *absent]
     return patch
+
+
+def _unseen(view: DatacenterView) -> bool:
+    """Whether its cass-operator has said nothing at all of it yet, which it does as soon as it sees it."""
+    status = view.decoded.status if view.decoded is not None else None
+    return status is not None and not status.cassandra_operator_progress and not status.conditions
 
 
 def _progress(view: DatacenterView, rendered: RenderedDatacenter) -> str:

@@ -71,11 +71,22 @@ def test_what_is_being_done_now_is_brief_and_what_cass_operator_does_is_not() ->
     assert result.status is not None
     assert result.status.brief
     world.carry_out(result)
-    world.live["kind-dc1", "dc1"]["status"] = {"observedGeneration": 1}
+    world.live["kind-dc1", "dc1"]["status"] = {"observedGeneration": 1, "cassandraOperatorProgress": "Updating"}
     waiting, wrong = world.plan().status, world.plan(REPORTED).status
     assert waiting is not None
     assert wrong is not None
     assert (waiting.brief, wrong.brief) == (False, False)
+
+
+def test_that_cass_operator_has_said_nothing_of_a_new_datacenter_is_brief_unless_something_is_wrong() -> None:
+    world = World().prepared()
+    world.carry_out(world.plan())
+    world.live["kind-dc1", "dc1"]["status"] = {}
+    assert "has not acted" in said(world.plan(), "DatacenterReady.dc1")
+    waiting, wrong = world.plan().status, world.plan(REPORTED).status
+    assert waiting is not None
+    assert wrong is not None
+    assert (waiting.brief, wrong.brief) == (True, False)
 
 
 def test_a_datacenter_that_is_ready_lets_the_next_one_be_made_and_that_is_brief() -> None:
