@@ -29,20 +29,42 @@ def _change(rule: str, message: str) -> dict[str, Any]:
     return {"rule": rule, "message": message}
 
 
-def _each(condition: str) -> Callable[[str], str]:
-    """A condition that each datacenter ``d`` of a cluster keeps; ``@`` stands for the cluster."""
+def _each(condition: str, unless: str = "") -> Callable[[str], str]:
+    """A condition that each datacenter ``d`` of a cluster keeps; ``@`` stands for the cluster.
+
+    ``unless``: what of the cluster makes it hold for all of them, which is found out once.
+    """
 
     def rule(cluster: str) -> str:
         datacenters = f"{cluster}.datacenters"
-        return f"!has({datacenters}) || {datacenters}.all(d, {condition.replace('@', cluster)})"
+        first = f"{unless} || " if unless else ""
+        return f"{first}!has({datacenters}) || {datacenters}.all(d, {condition})".replace("@", cluster)
 
     return rule
 
 
-def _cass_name(datacenter: str) -> str:
-    """The name of a datacenter inside Cassandra."""
-    said = f"{datacenter}.datacenterName"
-    return f"(has({said}) && {said} != '' ? {said} : {datacenter}.metadata.name)"
+def _no_two(name: str) -> Callable[[str], str]:
+    """No two datacenters ``d`` have one ``name``."""
+
+    def rule(cluster: str) -> str:
+        names = f"{cluster}.datacenters.map(d, {name})"
+        return f"!has({cluster}.datacenters) || {_let('names', names, 'names.all(n, names.exists_one(o, o == n))')}"
+
+    return rule
+
+
+def _let(variable: str, value: str, rule: str) -> str:
+    """A rule over a value that is worked out once.
+
+    To read a field of an object an API server lists all fields that the object may have, which takes it some 20 µs for
+    a datacenter. Whatever compares datacenters with each other has to read each of them once, or every write of a
+    K8ssandraCluster, its status too, costs seconds when there are many.
+    """
+    return f"[{value}].all({variable}, {rule})"
+
+
+_NAME: Final = "d.metadata.name"
+_CASS_NAME: Final = f"(has(d.datacenterName) && d.datacenterName != '' ? d.datacenterName : {_NAME})"
 
 
 OF_SPEC: Final = [
@@ -55,30 +77,28 @@ OF_CASSANDRA: Final[list[dict[str, Any]]] = [
         "datacenters is empty: name at least one; to remove the last one, delete the K8ssandraCluster",
     ),
     _state(
-        _each(f"d.metadata.name.matches('{_LABEL}')"),
+        _each(f"{_NAME}.matches('{_LABEL}')"),
         "a datacenter's metadata.name is no DNS label: use lower-case letters, digits and -; for other names there is "
         "datacenterName",
     ),
+    _state(_no_two(_NAME), "two datacenters have one metadata.name: give every datacenter a name of its own"),
     _state(
-        _each("@.datacenters.exists_one(o, o.metadata.name == d.metadata.name)"),
-        "two datacenters have one metadata.name: give every datacenter a name of its own",
-    ),
-    _state(
-        _each(f"@.datacenters.exists_one(o, {_cass_name('o')} == {_cass_name('d')})"),
+        _no_two(_CASS_NAME),
         "two datacenters have one name inside Cassandra: give every datacenter a datacenterName of its own",
     ),
     _state(
-        _each("has(@.storageConfig) || has(d.storageConfig)"),
+        _each("has(d.storageConfig)", unless="has(@.storageConfig)"),
         "storageConfig is required: set it here or in each datacenter",
     ),
     _state(
-        _each("has(@.serverVersion) || has(d.serverVersion)"),
+        _each("has(d.serverVersion)", unless="has(@.serverVersion)"),
         "serverVersion is required: set it here or in each datacenter",
     ),
     _state(
         _each(
-            "has(@.resources) || has(d.resources) || !(has(d.softPodAntiAffinity) ? d.softPodAntiAffinity : "
-            "has(@.softPodAntiAffinity) && @.softPodAntiAffinity)"
+            "has(d.resources) || !(has(d.softPodAntiAffinity) ? d.softPodAntiAffinity : "
+            "has(@.softPodAntiAffinity) && @.softPodAntiAffinity)",
+            unless="has(@.resources)",
         ),
         "softPodAntiAffinity needs resources: set them here or in the datacenter",
     ),
@@ -88,16 +108,25 @@ OF_CASSANDRA: Final[list[dict[str, Any]]] = [
         "clusterName cannot change: put it back",
     ),
     _change(
-        "!has(self.datacenters) || !has(oldSelf.datacenters) || self.datacenters.all(d, "
-        "!oldSelf.datacenters.exists(o, o.metadata.name == d.metadata.name) || "
-        "oldSelf.datacenters.exists(o, o.metadata.name == d.metadata.name && "
-        f"{_cass_name('o')} == {_cass_name('d')}))",
+        "!has(self.datacenters) || !has(oldSelf.datacenters) || "
+        + _let(
+            "before",
+            f"oldSelf.datacenters.map(d, [{_NAME}, {_CASS_NAME}])",
+            f"self.datacenters.map(d, [{_NAME}, {_CASS_NAME}]).all(n, n in before || !before.exists(o, o[0] == n[0]))",
+        ),
         "datacenterName cannot change: put it back",
     ),
     _change(
         "!has(self.datacenters) || !has(oldSelf.datacenters) || "
-        "self.datacenters.all(d, oldSelf.datacenters.exists(o, o.metadata.name == d.metadata.name)) || "
-        "oldSelf.datacenters.all(o, self.datacenters.exists(d, d.metadata.name == o.metadata.name))",
+        + _let(
+            "before",
+            f"oldSelf.datacenters.map(d, {_NAME})",
+            _let(
+                "now",
+                f"self.datacenters.map(d, {_NAME})",
+                "now.all(n, n in before) || before.all(o, o in now)",
+            ),
+        ),
         "a datacenter is added while another is removed: do one after the other; to rename a datacenter loses its data",
     ),
 ]
