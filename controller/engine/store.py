@@ -97,6 +97,10 @@ class Store:
         """The objects for which indexer ``name`` gave ``key``, ordered by (namespace, name)."""
         return [self._objects[found] for found in sorted(self._indexes[name].get(key, ()))]
 
+    def count(self, name: str, key: Hashable) -> int:
+        """How many objects ``by_index`` gives."""
+        return len(self._indexes[name].get(key, ()))
+
     @property
     def synced(self) -> bool:
         """Whether a complete list of this epoch is in."""

@@ -78,6 +78,10 @@ class Cache:
         found = [obj for store in self.stores[resource].values() for obj in store.by_index(index, key)]
         return found if len(found) < 2 else sorted(found, key=lambda obj: (obj.head.namespace, obj.head.name))
 
+    def count(self, resource: Resource, index: str, key: Hashable) -> int:
+        """How many objects ``by_index`` gives."""
+        return sum(store.count(index, key) for store in self.stores[resource].values())
+
     def write_through(self, resource: Resource, obj: Object) -> None:
         if resource in self.stores and (store := self._store(resource, obj.head.namespace)):
             store.write_through(obj)

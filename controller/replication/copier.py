@@ -47,10 +47,12 @@ def labels_of(obj: Object) -> Iterable[tuple[str, str, str]]:
 
 
 def candidates(cache: Cache, namespace: str, selector: LabelSelector | None) -> list[Object]:
-    """The control plane's Secrets that a selector may select: by one of its labels, else all of the namespace."""
-    for key, value in (selector.match_labels if selector is not None else {}).items():
-        return cache.by_index(SECRETS, BY_LABEL, (namespace, key, value))
-    return list(cache.objects(SECRETS, namespace))
+    """The Secrets of the control plane that a selector may select: by its rarest label, else all of the namespace."""
+    asked = [(namespace, *label) for label in (selector.match_labels if selector is not None else {}).items()]
+    if not asked:
+        return list(cache.objects(SECRETS, namespace))
+    rarest = min(asked, key=lambda label: cache.count(SECRETS, BY_LABEL, label))
+    return cache.by_index(SECRETS, BY_LABEL, rarest)
 
 
 def version(obj: Object) -> Version:

@@ -23,6 +23,7 @@ from controller.replication.announcer import Announcer
 from controller.replication.contents import Contents
 from controller.replication.copier import BY_LABEL, BY_MARK, Copier, candidates, contexts, labels_of, mark_of
 from controller.replication.copies import Refused, Wanted
+from controller.replication.selections import Selections
 from controller.replication.selector import matches, problem
 from controller.replication.status import PENDING, Outcome, ReplicationStatus, reason_of
 from controller.replication.types import (
@@ -40,6 +41,12 @@ REMOVAL_RECHECK: Final = 5.0  # s until a removal is tried again that had to wai
 
 _log = structlog.get_logger(__name__)
 
+
+def _mark(replicated: Object) -> str:
+    """What its copies are marked with."""
+    return copies.mark(replicated.head.namespace, replicated.head.name)
+
+
 REMOTE_WATCHES: Final = (
     WatchSpec(
         SECRETS,
@@ -51,7 +58,7 @@ REMOTE_WATCHES: Final = (
 )
 LOCAL_WATCHES: Final = (
     WatchSpec(SECRETS, metadata_only=True, indexers={BY_MARK: mark_of, BY_LABEL: labels_of}),
-    WatchSpec(REPLICATED_SECRETS),
+    WatchSpec(REPLICATED_SECRETS, indexers={BY_MARK: lambda found: (_mark(found),)}),
 )
 
 
@@ -75,6 +82,7 @@ class ReplicatedSecretReconciler:
         self._waiting: dict[tuple[str, str], tuple[Outcome, ...]] = {}  # by UID and context: removals that have to wait
         self._emptied = Absences(pool)  # of copies
         self._blocked: set[tuple[str, str]] = set()  # by UID and context: a copy's name was somebody else's
+        self._selections = Selections()
 
     # ── from events to items ────────────────────────────────────────────────────────────────────────
 
@@ -82,21 +90,39 @@ class ReplicatedSecretReconciler:
         """Queue what a batch of changes concerns."""
         if resource == REPLICATED_SECRETS:
             for delta in deltas:
+                self._learn(delta)
                 self._queue(delta.object, {"", *self._contexts(delta.object), *self._contexts(delta.old)})
         elif resource == SECRETS:
-            marks = {value for delta in deltas for side in (delta.old, delta.new) if side for value in mark_of(side)}
-            namespaces = {delta.object.head.namespace for delta in deltas}
-            freed = any(delta.new is None for delta in deltas)  # a name, perhaps one that a copy needs
+            self._route_copies(cluster, deltas)
+            if cluster is self._pool.local:
+                self._route_sources(deltas)
+
+    def _route_copies(self, cluster: Cluster, deltas: list[Delta]) -> None:
+        known = self._pool.local.cache
+        marks = {value for delta in deltas for side in (delta.old, delta.new) if side for value in mark_of(side)}
+        for value in sorted(marks):
+            for replicated in known.by_index(REPLICATED_SECRETS, BY_MARK, value):
+                # Elsewhere a copy may wait to be told apart from this one.
+                doubtful = self._copier.doubtful(replicated)
+                self._queue(replicated, {cluster.context, *self._strays(replicated), *doubtful})
+        waiting = {uid for uid, context in self._blocked if context == cluster.context}
+        if waiting and any(delta.new is None for delta in deltas):  # a name is free, perhaps one that a copy needs
             for replicated in self._all():
-                head = replicated.head
-                if marks and copies.mark(head.namespace, head.name) in marks:
-                    # Elsewhere a copy may wait to be told apart from this one.
-                    doubtful = self._copier.doubtful(replicated)
-                    self._queue(replicated, {cluster.context, *self._strays(replicated), *doubtful})
-                if freed and (head.uid, cluster.context) in self._blocked:
+                if replicated.head.uid in waiting:
                     self._queue(replicated, {cluster.context})
-                if cluster is self._pool.local and head.namespace in namespaces and _selects_any(replicated, deltas):
-                    self._queue(replicated, {"", *self._contexts(replicated)})
+
+    def _route_sources(self, deltas: list[Delta]) -> None:
+        sides = [side.head for delta in deltas for side in (delta.old, delta.new) if side is not None]
+        places = {place for head in sides for place in self._selections.of(head.namespace, head.labels)}
+        for place in sorted(places):
+            replicated = self._pool.local.cache.get(REPLICATED_SECRETS, *place)
+            if replicated is not None and _selects_any(replicated, deltas):
+                self._queue(replicated, {"", *self._contexts(replicated)})
+
+    def _learn(self, delta: Delta) -> None:
+        typed = _decode(delta.new) if delta.new is not None else None
+        head = delta.object.head
+        self._selections.learn((head.namespace, head.name), typed.spec.selector if typed is not None else None)
 
     def revisit(self, cluster: Cluster) -> None:
         """The cluster came or went: look again at what concerns it."""
@@ -133,11 +159,11 @@ class ReplicatedSecretReconciler:
         typed = _decode(replicated)
         if typed is None:
             return False
-        value = copies.mark(replicated.head.namespace, replicated.head.name)
+        value = _mark(replicated)
         return cluster.context in contexts(typed) or bool(cluster.cache.by_index(SECRETS, BY_MARK, value))
 
     def _strays(self, replicated: Object) -> set[str]:
-        value = copies.mark(replicated.head.namespace, replicated.head.name)
+        value = _mark(replicated)
         typed = _decode(replicated)
         named = contexts(typed) if typed is not None else []
         return {
