@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final
 
@@ -50,6 +51,7 @@ def subdomain(name: str) -> str:
     return "".join(_SUBDOMAIN.findall(name.lower().replace("_", "-")))
 
 
+@functools.lru_cache(maxsize=4096)
 def label_value(value: str) -> str:
     """``value`` without blanks and without what cannot stand in a label."""
     return "".join(_LABEL_VALUE.findall(value.replace(" ", "")))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -51,6 +52,13 @@ class _PodStatus(msgspec.Struct, frozen=True):
 
 class _Pod(msgspec.Struct, frozen=True):
     status: _PodStatus = _PodStatus()
+
+
+class _Sight(NamedTuple):
+    """Whether a context can be used now, and has been looked at once."""
+
+    away: Away | None
+    known: bool
 
 
 class _Memo(msgspec.Struct, frozen=True):
@@ -131,10 +139,11 @@ def observe(pool: Pool, found: Object, renderings: Renderings, absent: tuple[str
         if (member := pool.get(context)) is not None
         for obj in member.cache.by_index(CASSANDRA_DATACENTERS, OWNER, owner)
     }
-    views = _views(pool, cluster, rendered, live, sources, renderings.sources)
+    sights = {context: _Sight(away(pool, context), known(pool.get(context))) for context in named}
+    views = _views(pool, sights, cluster, rendered, live, sources, renderings.sources)
     superuser = local.get(SECRETS, cluster.namespace, superuser_secret_name(cluster))
-    troubled = {context: why for context in named if (why := away(pool, context)) is not None}
-    unseen = tuple(context for context in named if not known(pool.get(context)))
+    troubled = {context: sight.away for context, sight in sights.items() if sight.away is not None}
+    unseen = tuple(context for context, sight in sights.items() if not sight.known)
     clear = [context for context in named if context not in troubled and context not in unseen]
     return Snapshot(
         cluster=cluster,
@@ -197,6 +206,7 @@ def known(cluster: Cluster | None) -> bool:
 
 def _views(
     pool: Pool,
+    sights: Mapping[str, _Sight],
     cluster: K8ssandraCluster,
     rendered: Rendered,
     live: dict[tuple[str, str, str], Object],
@@ -217,13 +227,14 @@ def _views(
         order = tuple(name for name, place in places.items() if (*place, name) in live)
     awaited = given.awaited(cluster)
     return tuple(
-        _view(pool, cluster, templates[name], by_name.get(name), live, sources, given, awaited.get(name, ()))
+        _view(pool, sights, cluster, templates[name], by_name.get(name), live, sources, given, awaited.get(name, ()))
         for name in order
     )
 
 
 def _view(
     pool: Pool,
+    sights: Mapping[str, _Sight],
     cluster: K8ssandraCluster,
     template: CassandraDatacenterTemplate,
     rendered: RenderedDatacenter | None,
@@ -233,7 +244,8 @@ def _view(
     awaited: tuple[str, ...],
 ) -> DatacenterView:
     name, context, namespace = template.name, template.k8s_context, template.metadata.namespace or cluster.namespace
-    reason = away(pool, context)
+    sight = sights[context]
+    reason = sight.away
     member = pool.get(context)
     if member is None:
         return DatacenterView(
@@ -254,7 +266,7 @@ def _view(
         namespace=namespace,
         rendered=rendered,
         away=reason,
-        known=known(member),
+        known=sight.known,
         live=found,
         decoded=decoded,
         config_maps=config_maps,

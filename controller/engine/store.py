@@ -95,7 +95,10 @@ class Store:
 
     def by_index(self, name: str, key: Hashable) -> Objects:
         """The objects for which indexer ``name`` gave ``key``, ordered by (namespace, name)."""
-        return [self._objects[found] for found in sorted(self._indexes[name].get(key, ()))]
+        found = self._indexes[name].get(key)
+        if not found:
+            return []
+        return [self._objects[each] for each in (sorted(found) if len(found) > 1 else found)]
 
     def count(self, name: str, key: Hashable) -> int:
         """How many objects ``by_index`` gives."""

@@ -75,7 +75,11 @@ class Cache:
             yield from store.list(namespace)
 
     def by_index(self, resource: Resource, index: str, key: Hashable) -> list[Object]:
-        found = [obj for store in self.stores[resource].values() for obj in store.by_index(index, key)]
+        stores = self.stores[resource]
+        if len(stores) == 1:
+            (store,) = stores.values()
+            return store.by_index(index, key)
+        found = [obj for store in stores.values() for obj in store.by_index(index, key)]
         return found if len(found) < 2 else sorted(found, key=lambda obj: (obj.head.namespace, obj.head.name))
 
     def count(self, resource: Resource, index: str, key: Hashable) -> int:

@@ -25,6 +25,7 @@ from controller.kube.client import Client
 from controller.kube.errors import ClusterUnavailable
 from controller.kube.resources import Resource
 
+_UNTOLD: Final = frozenset({Phase.ABSENT, Phase.FORBIDDEN})
 LISTS_AT_ONCE: Final = 4  # of one cluster: decoding lists is the peak of memory and of loop lag
 
 _AWAY: Final = (
@@ -205,7 +206,7 @@ class Cluster:
         return [
             (resource, reflector.state.phase)
             for resource, reflector in self.reflectors
-            if reflector.state.phase in (Phase.ABSENT, Phase.FORBIDDEN)
+            if reflector.state.phase in _UNTOLD
         ]
 
     def failing(self) -> int:

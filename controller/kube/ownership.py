@@ -41,14 +41,18 @@ def entries(live: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _is_entry(entry: Any) -> bool:
     if not isinstance(entry, dict) or not isinstance(entry.get("manager", ""), str):
         return False
-    try:
-        return _are_fields(entry.get("fieldsV1") or {})
-    except RecursionError:
-        return False
+    return _are_fields(entry.get("fieldsV1") or {})
 
 
 def _are_fields(value: Any) -> bool:
-    return isinstance(value, dict) and all(_are_fields(inner) for inner in value.values())
+    """Whether it is maps all the way down: one loop, for every object that changes is looked at so."""
+    left = [value]
+    while left:
+        part = left.pop()
+        if not isinstance(part, dict):
+            return False
+        left += [inner for inner in part.values() if inner or not isinstance(inner, dict)]
+    return True
 
 
 def adopt(live: Mapping[str, Any], manager: str, share: Share = nothing) -> Adoption | None:
