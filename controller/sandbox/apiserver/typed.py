@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from controller.sandbox.apiserver.cloning import clone
+from controller.sandbox.apiserver.cloning import clone, identical
 from controller.sandbox.apiserver.equality import same
 from controller.sandbox.apiserver.fieldset import (
     FieldSet,
@@ -71,6 +71,8 @@ def compare(old: Any, new: Any, schema: Schema | None) -> Comparison:
 
 
 def _compare(old: Any, new: Any, schema: Schema, path: Path, found: Comparison) -> None:
+    if isinstance(new, dict | list) and new and identical(old, new):
+        return  # most of an object does not change
     before, after = shape(schema, old, new), shape(schema, new, old)
     forms = [after] if new is not ABSENT else [before]
     if old is not ABSENT and new is not ABSENT and old is not None and new is not None:
