@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -44,7 +45,11 @@ async def serve(
     if metrics is not None:
 
         async def scrape(_: web.Request) -> web.Response:
-            return web.Response(body=metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+            pieces = []
+            for piece in metrics.render():
+                pieces.append(piece)
+                await asyncio.sleep(0)  # with many clusters the whole takes a good part of a second
+            return web.Response(body=b"".join(pieces), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
         app.router.add_get("/metrics", scrape)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)

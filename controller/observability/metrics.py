@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from controller.observability.exposition import ByContext, pieces
+
 PREFIX: Final = "k8ssandra_controller_"
 _CODES: Final = frozenset(str(status.value) for status in HTTPStatus)
-_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_SECONDS: Final = (0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0)  # each is a series for every verb in every cluster
 
 
 class Metrics:
@@ -24,34 +27,52 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        self.reconciles = Counter(
-            PREFIX + "reconciles",
-            "Finished reconciles by outcome.",
-            ["context", "kind", "outcome"],
-            registry=registry,
+        self.reconciles = ByContext(
+            registry,
+            lambda: Counter(
+                PREFIX + "reconciles",
+                "Finished reconciles by outcome.",
+                ["context", "kind", "outcome"],
+                registry=None,
+            ),
         )
-        self.reconcile_seconds = Histogram(
-            PREFIX + "reconcile_seconds",
-            "Duration of a reconcile.",
-            ["context", "kind"],
-            buckets=_SECONDS,
-            registry=registry,
+        self.reconcile_seconds = ByContext(
+            registry,
+            lambda: Histogram(
+                PREFIX + "reconcile_seconds",
+                "Duration of a reconcile.",
+                ["context", "kind"],
+                buckets=_SECONDS,
+                registry=None,
+            ),
         )
-        self.requests = Counter(
-            PREFIX + "api_requests",
-            "Requests to API servers by status code, or by the error's class when there was no response.",
-            ["context", "verb", "resource", "code"],
-            registry=registry,
+        self.requests = ByContext(
+            registry,
+            lambda: Counter(
+                PREFIX + "api_requests",
+                "Requests to API servers by status code, or by the error's class when there was no response.",
+                ["context", "verb", "resource", "code"],
+                registry=None,
+            ),
         )
-        self.request_seconds = Histogram(
-            PREFIX + "api_request_seconds",
-            "Duration of a request; of a watch, until it was open.",
-            ["context", "verb"],
-            buckets=_SECONDS,
-            registry=registry,
+        self.request_seconds = ByContext(
+            registry,
+            lambda: Histogram(
+                PREFIX + "api_request_seconds",
+                "Duration of a request; of a watch, until it was open.",
+                ["context", "verb"],
+                buckets=_SECONDS,
+                registry=None,
+            ),
         )
-        self.task_restarts = Counter(
-            PREFIX + "task_restarts", "Tasks that died and were started again.", ["context", "task"], registry=registry
+        self.task_restarts = ByContext(
+            registry,
+            lambda: Counter(
+                PREFIX + "task_restarts",
+                "Tasks that died and were started again.",
+                ["context", "task"],
+                registry=None,
+            ),
         )
         self.admission_reviews = Counter(
             PREFIX + "admission_reviews",
@@ -82,18 +103,14 @@ class Metrics:
     def forget(self, context: str) -> None:
         """Drop every series of a context that is no more; a request that ends only now makes none again."""
         self.gone.add(context)
-        for metric in (
-            self.reconciles,
-            self.reconcile_seconds,
-            self.requests,
-            self.request_seconds,
-            self.task_restarts,
-        ):
-            metric.remove_by_labels({"context": context})
+        for counted in (self.reconciles, self.requests, self.task_restarts):
+            counted.forget(context)
+        for timed in (self.reconcile_seconds, self.request_seconds):
+            timed.forget(context)
 
-    def render(self) -> bytes:
-        """The exposition text."""
-        return generate_latest(self.registry)
+    def render(self) -> Iterator[bytes]:
+        """The exposition text, in pieces between which others may have their turn."""
+        return pieces(self.registry)
 
 
 class Requests:

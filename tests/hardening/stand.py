@@ -223,7 +223,7 @@ class Stand:
     async def emissions(self) -> str:
         """Logs, events, metrics, statuses and requests: all that leaves the process, but for Secrets."""
         assert self.controller is not None
-        parts = [self.log.getvalue().encode(), self.controller.metrics.render(), *self.said]
+        parts = [self.log.getvalue().encode(), b"".join(self.controller.metrics.render()), *self.said]
         for resource in (EVENTS, CLIENT_CONFIGS, K8SSANDRA_CLUSTERS, REPLICATED_SECRETS):
             parts += [obj.raw for obj in await self.client.list_all(resource)]
         return "\n".join(part.decode("utf-8", "replace") for part in parts)
@@ -245,7 +245,7 @@ class Stand:
     def samples(self, name: str) -> list[tuple[Mapping[str, str], float]]:
         """What a metric says now: labels and value."""
         assert self.controller is not None
-        families = text_string_to_metric_families(self.controller.metrics.render().decode())
+        families = text_string_to_metric_families(b"".join(self.controller.metrics.render()).decode())
         found = [sample for family in families for sample in family.samples]
         return [(sample.labels, sample.value) for sample in found if sample.name == f"k8ssandra_controller_{name}"]
 

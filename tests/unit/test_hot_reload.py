@@ -64,7 +64,11 @@ def tasks_of(context: str) -> list[str]:
 
 
 def series(run: Run, context: str) -> list[str]:
-    return [line for line in run.controller.metrics.render().decode().splitlines() if f'context="{context}"' in line]
+    return [
+        line
+        for line in b"".join(run.controller.metrics.render()).decode().splitlines()
+        if f'context="{context}"' in line
+    ]
 
 
 async def test_one_that_is_added_is_connected_and_synced_within_5_s(fleet: Fleet) -> None:

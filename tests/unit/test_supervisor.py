@@ -75,7 +75,7 @@ class Run:
                 await asyncio.sleep(0.01)
 
     def metric(self, name: str, **labels: str) -> float | None:
-        for family in text_string_to_metric_families(self.controller.metrics.render().decode()):
+        for family in text_string_to_metric_families(b"".join(self.controller.metrics.render()).decode()):
             for sample in family.samples:
                 if sample.name == f"k8ssandra_controller_{name}" and labels.items() <= sample.labels.items():
                     return sample.value
@@ -387,7 +387,7 @@ async def test_metrics_name_no_objects_and_no_credentials(fleet: Fleet) -> None:
     await two_members(fleet)
     run = await running(fleet)
     await run.until("east", "CRDMissing")
-    text = run.controller.metrics.render().decode()
+    text = b"".join(run.controller.metrics.render()).decode()
     assert fleet.servers[FIRST].admin_token not in text
     assert NAMESPACE not in text
 

@@ -72,7 +72,7 @@ async def troubled(fleet: Fleet) -> Run:
 
 
 def families(run: Run) -> dict[str, Metric]:
-    found = text_string_to_metric_families(run.controller.metrics.render().decode())
+    found = text_string_to_metric_families(b"".join(run.controller.metrics.render()).decode())
     return {
         family.name.removeprefix(PREFIX): family
         for family in found
@@ -153,7 +153,7 @@ def test_a_server_cannot_make_up_codes() -> None:
     observe = metrics.observer("east")
     for code in range(100, 1000):
         observe("get", "pods", str(code), 0.01)
-    text = metrics.render().decode()
+    text = b"".join(metrics.render()).decode()
     assert text.count('api_requests_total{code="') < 80
     assert 'code="2xx"' in text
     assert 'code="404"' in text
@@ -166,7 +166,7 @@ def test_a_context_that_was_forgotten_comes_back_only_with_a_new_client() -> Non
     metrics.observer("west")("get", "pods", "200", 0.01)
     metrics.forget("east")
     late("list", "pods", "ConnectionLost", 0.01)
-    text = metrics.render().decode()
+    text = b"".join(metrics.render()).decode()
     assert ('context="east"' in text, 'context="west"' in text) == (False, True)
     metrics.observer("east")("get", "pods", "200", 0.01)
-    assert 'context="east"' in metrics.render().decode()
+    assert 'context="east"' in b"".join(metrics.render()).decode()

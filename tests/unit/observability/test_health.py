@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import aiohttp
 import pytest
 
@@ -28,6 +30,27 @@ async def test_metrics_are_on_an_address_of_their_own() -> None:
         status, text = await get(metrics, "/metrics")
     assert status == 200
     assert "process_cpu_seconds_total" in text
+
+
+async def test_a_scrape_of_many_clusters_leaves_turns_to_others() -> None:
+    metrics, turns = Metrics(), 0
+    for number in range(100):
+        metrics.observer(f"context-{number}")("get", "secrets", "200", 0.1)
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with serve("127.0.0.1:0", metrics=metrics) as port:
+        task = asyncio.create_task(others())
+        assert (await get(port, "/metrics"))[0] == 200
+        before = turns
+        list(metrics.render())  # whoever does it at once
+        assert turns == before
+        task.cancel()
+    assert before > 200  # one piece for each cluster and each metric that has a series there
 
 
 async def test_the_port_is_free_afterwards() -> None:
