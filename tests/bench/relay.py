@@ -1,5 +1,6 @@
 """A process that does the least: for every status event of a datacenter elsewhere it patches one status here.
 
+That status is as large as the controller's, because what a server does for a patch grows with the object.
 Bare aiohttp and msgspec, one watch for each data plane, no cache, no comparison: what is left is what the servers take.
 """
 
@@ -62,7 +63,7 @@ async def _relay(context: str, plane: _Access, control: aiohttp.ClientSession, t
             started = decode(line).object.status.lastServerNodeStarted
             if started and started != said:
                 said = started
-                status = {"datacenters": {f"relay-{context[-1]}": {"cassandra": {"lastServerNodeStarted": started}}}}
+                status = {"datacenters": {f"{NAME}-dc{context[-1]}": {"cassandra": {"lastServerNodeStarted": started}}}}
                 async with control.patch(
                     target,
                     data=msgspec.json.encode({"status": status}),
