@@ -98,14 +98,22 @@ async def prepared(found: Servers, namespace: str) -> AsyncIterator[World]:
         connect,
         rng=Random(0),
         namespace=namespace,
-        accounts=manifests.data_plane(namespace),
-        control_accounts=manifests.control_plane(namespace),
+        accounts=_apart(manifests.data_plane(namespace), namespace),
+        control_accounts=_apart(manifests.control_plane(namespace), namespace),
     )
     try:
         await world.prepare()
         yield world
     finally:
         await world.close()
+
+
+def _apart(objects: list[dict[str, Any]], namespace: str) -> list[dict[str, Any]]:
+    """Bindings of the whole cluster with names of their own: two worlds on one server must not take each other's."""
+    for obj in objects:
+        if obj["kind"] == "ClusterRoleBinding":
+            obj["metadata"]["name"] += f"-{namespace}"
+    return objects
 
 
 @asynccontextmanager
