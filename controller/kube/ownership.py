@@ -41,18 +41,17 @@ def entries(live: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _is_entry(entry: Any) -> bool:
     if not isinstance(entry, dict) or not isinstance(entry.get("manager", ""), str):
         return False
-    return _are_fields(entry.get("fieldsV1") or {})
+    try:
+        return _are_fields(entry.get("fieldsV1") or {})
+    except RecursionError:
+        return False  # whoever walks through the fields needs less depth than this
 
 
 def _are_fields(value: Any) -> bool:
-    """Whether it is maps all the way down: one loop, for every object that changes is looked at so."""
-    left = [value]
-    while left:
-        part = left.pop()
-        if not isinstance(part, dict):
-            return False
-        left += [inner for inner in part.values() if inner or not isinstance(inner, dict)]
-    return True
+    """Whether it is maps all the way down. Most fields are empty maps, which need no call of their own."""
+    if not isinstance(value, dict):
+        return False
+    return all(_are_fields(inner) for inner in value.values() if inner or not isinstance(inner, dict))
 
 
 def adopt(live: Mapping[str, Any], manager: str, share: Share = nothing) -> Adoption | None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from controller.kube.ownership import adoption_patch
+from controller.kube.ownership import adoption_patch, entries
 
 MINE, FORMER, THEIRS = "us", "manager", "them"
 
@@ -96,3 +96,20 @@ def test_entries_of_others_and_of_the_status_stay() -> None:
     theirs, status = entry(THEIRS, "Update", {"f:x": {}}), entry(MINE, "Update", {"f:status": {}}, "status")
     patch = adoption_patch(live(theirs, entry(MINE, "Update", {"f:a": {}}), status), MINE, {})
     assert managed(patch) == [entry(MINE, "Apply", {"f:a": {}}), theirs, status]
+
+
+def nested(depth: int) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for _ in range(depth):
+        fields = {"f:a": fields}
+    return fields
+
+
+def test_what_is_nested_deeper_than_anybody_can_walk_is_no_entry() -> None:
+    fine = entry(MINE, "Update", nested(100))
+    assert entries(live(fine, entry(THEIRS, "Update", nested(900)))) == [fine]
+
+
+@pytest.mark.parametrize("inside", [0, "", None, [], False, 1, "x", [{}]])
+def test_what_is_not_maps_all_the_way_down_is_no_entry(inside: Any) -> None:
+    assert entries(live(entry(MINE, "Update", {"f:a": {"f:b": inside}}))) == []
