@@ -12,7 +12,7 @@ T = TypeVar("T")
 def clone(value: T) -> T:
     """A copy of a JSON value that shares no dict or list with it.
 
-    By way of JSON, which is five times faster than copying part by part: no cycles, no shared parts, no classes.
+    By way of JSON, which is more than twice as fast as going through it in Python: no cycles, shared parts or classes.
     """
     if isinstance(value, dict | list):
         return msgspec.json.decode(msgspec.json.encode(value))  # type: ignore[no-any-return]  # of the same type
