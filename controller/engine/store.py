@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 import structlog
@@ -99,6 +99,10 @@ class Store:
         if not found:
             return []
         return [self._objects[each] for each in (sorted(found) if len(found) > 1 else found)]
+
+    def index_keys(self, name: str) -> tuple[Any, ...]:
+        """What indexer ``name`` gave for the objects that are here, each once."""
+        return tuple(self._indexes[name])
 
     def count(self, name: str, key: Hashable) -> int:
         """How many objects ``by_index`` gives."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -81,6 +82,11 @@ class Cache:
             return store.by_index(index, key)
         found = [obj for store in stores.values() for obj in store.by_index(index, key)]
         return found if len(found) < 2 else sorted(found, key=lambda obj: (obj.head.namespace, obj.head.name))
+
+    def index_keys(self, resource: Resource, index: str) -> tuple[Any, ...]:
+        """The keys for which ``by_index`` gives anything, each once."""
+        stores = self.stores[resource].values()
+        return tuple(dict.fromkeys(key for store in stores for key in store.index_keys(index)))
 
     def count(self, resource: Resource, index: str, key: Hashable) -> int:
         """How many objects ``by_index`` gives."""

@@ -23,7 +23,7 @@ from controller.replication.announcer import Announcer
 from controller.replication.contents import Contents
 from controller.replication.copier import BY_LABEL, BY_MARK, Copier, candidates, contexts, labels_of, mark_of
 from controller.replication.copies import Refused, Wanted
-from controller.replication.selections import Selections
+from controller.replication.selections import BY_KEYS, BY_LABELS, keys_of, labels_asked, selecting
 from controller.replication.selector import matches, problem
 from controller.replication.status import PENDING, Outcome, ReplicationStatus, reason_of
 from controller.replication.types import (
@@ -58,7 +58,10 @@ REMOTE_WATCHES: Final = (
 )
 LOCAL_WATCHES: Final = (
     WatchSpec(SECRETS, metadata_only=True, indexers={BY_MARK: mark_of, BY_LABEL: labels_of}),
-    WatchSpec(REPLICATED_SECRETS, indexers={BY_MARK: lambda found: (_mark(found),)}),
+    WatchSpec(
+        REPLICATED_SECRETS,
+        indexers={BY_MARK: lambda found: (_mark(found),), BY_KEYS: keys_of, BY_LABELS: labels_asked},
+    ),
 )
 
 
@@ -82,7 +85,6 @@ class ReplicatedSecretReconciler:
         self._waiting: dict[tuple[str, str], tuple[Outcome, ...]] = {}  # by UID and context: removals that have to wait
         self._emptied = Absences(pool)  # of copies
         self._blocked: set[tuple[str, str]] = set()  # by UID and context: a copy's name was somebody else's
-        self._selections = Selections()
 
     # ── from events to items ────────────────────────────────────────────────────────────────────────
 
@@ -90,7 +92,6 @@ class ReplicatedSecretReconciler:
         """Queue what a batch of changes concerns."""
         if resource == REPLICATED_SECRETS:
             for delta in deltas:
-                self._learn(delta)
                 self._queue(delta.object, {"", *self._contexts(delta.object), *self._contexts(delta.old)})
         elif resource == SECRETS:
             self._route_copies(cluster, deltas)
@@ -113,16 +114,14 @@ class ReplicatedSecretReconciler:
 
     def _route_sources(self, deltas: list[Delta]) -> None:
         sides = [side.head for delta in deltas for side in (delta.old, delta.new) if side is not None]
-        places = {place for head in sides for place in self._selections.of(head.namespace, head.labels)}
-        for place in sorted(places):
-            replicated = self._pool.local.cache.get(REPLICATED_SECRETS, *place)
-            if replicated is not None and _selects_any(replicated, deltas):
+        found = {
+            (replicated.head.namespace, replicated.head.name): replicated
+            for head in sides
+            for replicated in selecting(self._pool.local.cache, head.namespace, head.labels)
+        }
+        for replicated in found.values():
+            if _selects_any(replicated, deltas):
                 self._queue(replicated, {"", *self._contexts(replicated)})
-
-    def _learn(self, delta: Delta) -> None:
-        typed = _decode(delta.new) if delta.new is not None else None
-        head = delta.object.head
-        self._selections.learn((head.namespace, head.name), typed.spec.selector if typed is not None else None)
 
     def revisit(self, cluster: Cluster) -> None:
         """The cluster came or went: look again at what concerns it."""

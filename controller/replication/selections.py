@@ -2,56 +2,53 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Final
 
-import msgspec
+from controller.fleet.cache import Cache
+from controller.kube import errors
+from controller.kube.objects import Object
+from controller.replication.types import REPLICATED_SECRETS, LabelSelector, ReplicatedSecret
 
-from controller.replication.types import LabelSelector
+BY_KEYS: Final = "keys"  # index of ReplicatedSecrets: by the keys that their selector asks for; a few different ones
+BY_LABELS: Final = "labels"  # index of ReplicatedSecrets: by namespace, these keys, and the values
 
-Place = tuple[str, str]  # namespace and name
-
-
-class _Asked(msgspec.Struct, frozen=True):
-    """The labels that a selector asks for, sorted by key; in the namespace of its ReplicatedSecret."""
-
-    namespace: str
-    keys: tuple[str, ...]
-    values: tuple[str, ...]
+Keys = tuple[str, ...]  # of labels, sorted
 
 
-class Selections:
-    """ReplicatedSecrets by the labels that they ask for.
+def keys_of(replicated: Object) -> Iterable[Keys]:
+    """The keys that a selector asks for; () for one that has expressions only."""
+    return [_keys(selector) for selector in _selector(replicated)]
 
-    One that asks for none, but has expressions, may select every Secret of its namespace.
-    """
 
-    def __init__(self) -> None:
-        self._asked: dict[Place, _Asked] = {}
-        self._by_labels: dict[_Asked, set[Place]] = {}
-        self._keys: Counter[tuple[str, ...]] = Counter()  # a few at most: most selectors are written by programs
+def labels_asked(replicated: Object) -> Iterable[tuple[str, Keys, Keys]]:
+    """Everything that a Secret has to have for a selector, its expressions apart."""
+    namespace = replicated.head.namespace
+    return [_place(namespace, _keys(selector), selector.match_labels) for selector in _selector(replicated)]
 
-    def learn(self, place: Place, selector: LabelSelector | None) -> None:
-        """What the ReplicatedSecret of this place selects now; None: nothing."""
-        before = self._asked.pop(place, None)
-        if before is not None:
-            self._by_labels[before].discard(place)
-            if not self._by_labels[before]:
-                del self._by_labels[before]
-            self._keys[before.keys] -= 1
-            if not self._keys[before.keys]:
-                del self._keys[before.keys]
-        if selector is None:
-            return
-        keys = tuple(sorted(selector.match_labels))
-        asked = _Asked(place[0], keys, tuple(selector.match_labels[key] for key in keys))
-        self._asked[place] = asked
-        self._by_labels.setdefault(asked, set()).add(place)
-        self._keys[keys] += 1
 
-    def of(self, namespace: str, labels: Mapping[str, str] | None) -> Iterator[Place]:
-        """The places of those that a Secret with these labels has all the labels for; expressions are not looked at."""
-        have = labels or {}
-        for keys in self._keys:
-            if all(key in have for key in keys):
-                yield from sorted(self._by_labels.get(_Asked(namespace, keys, tuple(have[key] for key in keys)), ()))
+def selecting(cache: Cache, namespace: str, labels: Mapping[str, str] | None) -> list[Object]:
+    """The ReplicatedSecrets that a Secret with these labels has all the labels for; expressions are not looked at."""
+    have = labels or {}
+    return [
+        replicated
+        for keys in cache.index_keys(REPLICATED_SECRETS, BY_KEYS)
+        if all(key in have for key in keys)
+        for replicated in cache.by_index(REPLICATED_SECRETS, BY_LABELS, _place(namespace, keys, have))
+    ]
+
+
+def _selector(replicated: Object) -> list[LabelSelector]:
+    try:
+        selector = replicated.decode(ReplicatedSecret).spec.selector
+    except errors.Malformed:
+        return []  # its own pass says so
+    return [selector] if selector is not None else []
+
+
+def _keys(selector: LabelSelector) -> Keys:
+    return tuple(sorted(selector.match_labels))
+
+
+def _place(namespace: str, keys: Keys, labels: Mapping[str, str]) -> tuple[str, Keys, Keys]:
+    return namespace, keys, tuple(labels[key] for key in keys)

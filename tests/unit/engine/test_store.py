@@ -320,6 +320,7 @@ def test_an_index_follows_every_change() -> None:
     store = Store("things", indexers={"owner": by_owner})
     store.replace([obj("b", 1, labels={"owner": "x"}), obj("a", 2, labels={"owner": "x"})], "5")
     assert names(store.by_index("owner", "x")) == ["a@2", "b@1"]
+    assert (store.count("owner", "x"), store.count("owner", "y"), store.index_keys("owner")) == (2, 0, ("x",))
     store.apply([modified("a", 6, labels={"owner": "y"})])
     assert names(store.by_index("owner", "x")) == ["b@1"]
     assert names(store.by_index("owner", "y")) == ["a@6"]
@@ -327,8 +328,10 @@ def test_an_index_follows_every_change() -> None:
     store.write_through(obj("c", 8, labels={"owner": "y"}))
     assert store.by_index("owner", "x") == []
     assert names(store.by_index("owner", "y")) == ["a@6", "c@8"]
+    assert (store.count("owner", "x"), store.count("owner", "y"), store.index_keys("owner")) == (0, 2, ("y",))
     store.replace([], "9")
     assert store.by_index("owner", "y") == []
+    assert store.index_keys("owner") == ()
 
 
 def test_an_indexer_that_fails_leaves_the_object_out_of_the_index_only() -> None:
