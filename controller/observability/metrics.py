@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
@@ -27,53 +28,20 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        self.reconciles = ByContext(
+        self.reconciles = _counter(registry, "reconciles", "Finished reconciles by outcome.", "kind", "outcome")
+        self.reconcile_seconds = _histogram(registry, "reconcile_seconds", "Duration of a reconcile.", "kind")
+        self.requests = _counter(
             registry,
-            lambda: Counter(
-                PREFIX + "reconciles",
-                "Finished reconciles by outcome.",
-                ["context", "kind", "outcome"],
-                registry=None,
-            ),
+            "api_requests",
+            "Requests to API servers by status code, or by the error's class when there was no response.",
+            "verb",
+            "resource",
+            "code",
         )
-        self.reconcile_seconds = ByContext(
-            registry,
-            lambda: Histogram(
-                PREFIX + "reconcile_seconds",
-                "Duration of a reconcile.",
-                ["context", "kind"],
-                buckets=_SECONDS,
-                registry=None,
-            ),
+        self.request_seconds = _histogram(
+            registry, "api_request_seconds", "Duration of a request; of a watch, until it was open.", "verb"
         )
-        self.requests = ByContext(
-            registry,
-            lambda: Counter(
-                PREFIX + "api_requests",
-                "Requests to API servers by status code, or by the error's class when there was no response.",
-                ["context", "verb", "resource", "code"],
-                registry=None,
-            ),
-        )
-        self.request_seconds = ByContext(
-            registry,
-            lambda: Histogram(
-                PREFIX + "api_request_seconds",
-                "Duration of a request; of a watch, until it was open.",
-                ["context", "verb"],
-                buckets=_SECONDS,
-                registry=None,
-            ),
-        )
-        self.task_restarts = ByContext(
-            registry,
-            lambda: Counter(
-                PREFIX + "task_restarts",
-                "Tasks that died and were started again.",
-                ["context", "task"],
-                registry=None,
-            ),
-        )
+        self.task_restarts = _counter(registry, "task_restarts", "Tasks that died and were started again.", "task")
         self.admission_reviews = Counter(
             PREFIX + "admission_reviews",
             "Reviews that API servers asked for, by what was answered.",
@@ -103,14 +71,29 @@ class Metrics:
     def forget(self, context: str) -> None:
         """Drop every series of a context that is no more; a request that ends only now makes none again."""
         self.gone.add(context)
-        for counted in (self.reconciles, self.requests, self.task_restarts):
-            counted.forget(context)
-        for timed in (self.reconcile_seconds, self.request_seconds):
-            timed.forget(context)
+        by_context: tuple[ByContext[Any], ...] = (
+            self.reconciles,
+            self.reconcile_seconds,
+            self.requests,
+            self.request_seconds,
+            self.task_restarts,
+        )
+        for metric in by_context:
+            metric.forget(context)
 
     def render(self) -> Iterator[bytes]:
         """The exposition text, in pieces between which others may have their turn."""
         return pieces(self.registry)
+
+
+def _counter(registry: CollectorRegistry, name: str, text: str, *labels: str) -> ByContext[Counter]:
+    return ByContext(registry, partial(Counter, PREFIX + name, text, ["context", *labels], registry=None))
+
+
+def _histogram(registry: CollectorRegistry, name: str, text: str, *labels: str) -> ByContext[Histogram]:
+    """Of seconds."""
+    labels = ("context", *labels)
+    return ByContext(registry, partial(Histogram, PREFIX + name, text, labels, buckets=_SECONDS, registry=None))
 
 
 class Requests:
