@@ -23,9 +23,9 @@ CONTROLLERS: Final = (
 )
 
 
-# For Go programs. On a machine with few processors a dozen of them share each one, and by default every single one
-# looks for work on all of them: that costs a sixth of the time. A heap this small is collected all the time by default;
-# memory is there, processors are not.
+# Of Go programs, of which nine share a machine: by default each looks for work on all processors, which costs a sixth
+# of the time where there are two. A heap this small is collected all the time by default; memory is there, processors
+# are not.
 _SHARED: Final = {"GOMAXPROCS": str(max(1, (os.cpu_count() or 1) // 2)), "GOGC": "400"}
 
 
