@@ -69,8 +69,8 @@ def _elements(cluster: dict[str, Any], own: dict[str, Any] | None, path: tuple[s
     if path[-2:] == ("extraVolumes", "volumes") and own.keys() - {"name"}:
         return own  # the source is one whole
     both = _maps(cluster, own, path)
-    if path[-1] == "env" and both.get("value") and both.get("valueFrom"):
-        both.pop("value" if own.get("valueFrom") else "valueFrom")
+    if path[-1] == "env" and {"value", "valueFrom"} <= both.keys():  # one of them; an empty value says nothing
+        both.pop("value" if own.get("valueFrom") or not both["value"] else "valueFrom")
     return both
 
 

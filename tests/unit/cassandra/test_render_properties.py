@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from controller.cassandra.compare import diff_fields
@@ -18,6 +18,7 @@ from controller.definitions import definitions
 from controller.sandbox.apiserver import ApiServer
 from controller.sandbox.crds import data_plane_crds
 from tests import golden
+from tests.unit.cassandra.samples import datacenter, manifest
 from tests.unit.cassandra.test_golden import with_read_files
 
 Json = dict[str, Any]
@@ -164,8 +165,21 @@ def test_the_order_of_keys_changes_nothing_also_inside_of_core_types(documents: 
     assert hashes(documents) == hashes([shuffled(each, rng) for each in documents])
 
 
+def with_variables(common: Json, own: Json) -> list[Json]:
+    """A manifest whose datacenter sets a variable of Cassandra's container that the cluster sets too."""
+    one, other = ([{"name": "cassandra", "env": [{"name": "B", **each}]}] for each in (common, own))
+    return [manifest(datacenter(containers=other), containers=one)]
+
+
+SOURCE = {"valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
+
+
 @many
 @given(manifests())
+@example(with_variables({"value": ""}, SOURCE))
+@example(with_variables({"value": "x"}, SOURCE))
+@example(with_variables(SOURCE, {"value": "x"}))
+@example(with_variables(SOURCE, {"value": ""}))
 def test_the_rules_say_the_same(documents: list[Json]) -> None:
     made = golden.rendered(documents)
     assume(not made.errors)
