@@ -78,6 +78,23 @@ def widget_crd() -> Json:
                 "type": "string",
                 "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "frozen does not change"}],
             },
+            "pair": {
+                "type": "object",
+                "properties": {"left": {"type": "string"}, "right": {"type": "string"}},
+                "x-kubernetes-validations": [
+                    {
+                        "rule": "self.left == self.right",
+                        "messageExpression": "self.left + ' is not ' + self.right + ' '",
+                        "message": "left and right differ",
+                    },
+                    {
+                        "rule": "self.left != 'odd' || oldSelf.hasValue()",
+                        "messageExpression": "oldSelf.hasValue() ? 'it was odd' : 'it is odd'",
+                        "message": "left begins odd",
+                        "optionalOldSelf": True,
+                    },
+                ],
+            },
         },
     }
     status = {

@@ -175,3 +175,15 @@ async def test_a_transition_rule_of_the_schema_holds_on_update(api: Api) -> None
     status = refused(422, "Invalid", await api.patch(WIDGETS, "it", {"spec": {"frozen": "b"}}))
     assert causes(status) == {("FieldValueInvalid", "spec.frozen")}
     assert "frozen does not change" in status["message"]
+
+
+async def test_a_rule_may_work_out_its_message(api: Api) -> None:
+    status = refused(422, "Invalid", await api.create(WIDGETS, widget(spec={"pair": {"left": "a", "right": "b"}})))
+    assert "a is not b" in status["message"]
+    assert "left and right differ" not in status["message"]
+
+
+async def test_a_message_that_cannot_be_worked_out_is_the_fixed_one(api: Api) -> None:
+    """It has no optional ``oldSelf``, whatever the rule has."""
+    odd = widget(spec={"pair": {"left": "odd", "right": "odd"}})
+    assert "left begins odd" in refused(422, "Invalid", await api.create(WIDGETS, odd))["message"]

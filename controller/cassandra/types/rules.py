@@ -8,7 +8,7 @@ below preserves unknown fields, which is not the case here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 DATACENTERS: Final = 64  # rules over all pairs of datacenters have to fit into an API server's budget
@@ -43,28 +43,78 @@ def _each(condition: str, unless: str = "") -> Callable[[str], str]:
     return rule
 
 
-def _no_two(name: str) -> Callable[[str], str]:
-    """No two datacenters ``d`` have one ``name``."""
-
-    def rule(cluster: str) -> str:
-        names = f"{cluster}.datacenters.map(d, {name})"
-        return f"!has({cluster}.datacenters) || {_let('names', names, 'names.all(n, names.exists_one(o, o == n))')}"
-
-    return rule
+# ── the names of datacenters ────────────────────────────────────────────────────────────────────────
+#
+# To read a field of an object an API server lists all fields that the object may have, which takes it some 20 µs for a
+# datacenter, and it judges every write of a K8ssandraCluster, of its status too. So the names are read once for all
+# that is asked of them, and not for each condition, or even for each pair of datacenters.
 
 
-def _let(variable: str, value: str, rule: str) -> str:
-    """A rule over a value that is worked out once.
-
-    To read a field of an object an API server lists all fields that the object may have, which takes it some 20 µs for
-    a datacenter. Whatever compares datacenters with each other has to read each of them once, or every write of a
-    K8ssandraCluster, its status too, costs 170 ms with twenty of them.
-    """
-    return f"[{value}].all({variable}, {rule})"
+def _names(cluster: str) -> str:
+    """Of each datacenter [metadata.name, the name inside Cassandra]."""
+    name = "has(d.datacenterName) && d.datacenterName != '' ? d.datacenterName : n"
+    return f"has({cluster}.datacenters) ? {cluster}.datacenters.map(d, [d.metadata.name].map(n, [n, {name}])[0]) : []"
 
 
-_NAME: Final = "d.metadata.name"
-_CASS_NAME: Final = f"(has(d.datacenterName) && d.datacenterName != '' ? d.datacenterName : {_NAME})"
+def _differ(which: int) -> str:
+    return f"{{0}}.all(n, {{0}}.exists_one(o, o[{which}] == n[{which}]))"
+
+
+# Conditions that the names {0} keep, and what to say where they do not.
+_OF_NAMES: Final = [
+    (
+        f"{{0}}.all(n, n[0].matches('{_LABEL}'))",
+        "a datacenter's metadata.name is no DNS label: use lower-case letters, digits and -; for other names there is "
+        "datacenterName",
+    ),
+    (_differ(0), "two datacenters have one metadata.name: give every datacenter a name of its own"),
+    (
+        _differ(1),
+        "two datacenters have one name inside Cassandra: give every datacenter a datacenterName of its own",
+    ),
+]
+_OF_CHANGES: Final = [
+    (
+        "now.all(n, n in before || !before.exists(o, o[0] == n[0]))",
+        "datacenterName cannot change: put it back",
+    ),
+    (
+        "now.all(n, before.exists(o, o[0] == n[0])) || before.all(o, now.exists(n, n[0] == o[0]))",
+        "a datacenter is added while another is removed: do one after the other; to rename a datacenter loses its data",
+    ),
+]
+
+
+def _all(conditions: Iterable[str]) -> str:
+    return " && ".join(f"({condition})" for condition in conditions)
+
+
+def _said(conditions: Iterable[tuple[str, str]]) -> str:
+    """What is to be said where some of the conditions do not hold."""
+    return " + ".join(f'({condition} ? "" : "{message}. ")' for condition, message in conditions)
+
+
+def _state_of_names() -> dict[str, Any]:
+    """What was broken before may stay so. API servers give no optional ``oldSelf`` to the expression of a message."""
+    now, before = _names("self"), _names("oldSelf.value()")
+    kept = _all(condition.format("now") for condition, _ in _OF_NAMES)
+    as_before = _all(f"{each.format('now')} || !{each.format('before')}" for each, _ in _OF_NAMES)
+    said = _said((condition.format("now"), message) for condition, message in _OF_NAMES)
+    return {
+        "rule": f"[{now}].all(now, {kept} || oldSelf.hasValue() && [{before}].all(before, {as_before}))",
+        "messageExpression": f"[{now}].map(now, {said})[0]",
+        "message": "the names of the datacenters are wrong",  # by servers that cannot say it better
+        "optionalOldSelf": True,
+    }
+
+
+def _change_of_names() -> dict[str, Any]:
+    now, before = _names("self"), _names("oldSelf")
+    return {
+        "rule": f"[{before}].all(before, [{now}].all(now, {_all(condition for condition, _ in _OF_CHANGES)}))",
+        "messageExpression": f"[{before}].map(before, [{now}].map(now, {_said(_OF_CHANGES)})[0])[0]",
+        "message": "the names of the datacenters cannot change like this",
+    }
 
 
 OF_SPEC: Final = [
@@ -76,16 +126,7 @@ OF_CASSANDRA: Final[list[dict[str, Any]]] = [
         "has({0}.datacenters) && size({0}.datacenters) > 0".format,
         "datacenters is empty: name at least one; to remove the last one, delete the K8ssandraCluster",
     ),
-    _state(
-        _each(f"{_NAME}.matches('{_LABEL}')"),
-        "a datacenter's metadata.name is no DNS label: use lower-case letters, digits and -; for other names there is "
-        "datacenterName",
-    ),
-    _state(_no_two(_NAME), "two datacenters have one metadata.name: give every datacenter a name of its own"),
-    _state(
-        _no_two(_CASS_NAME),
-        "two datacenters have one name inside Cassandra: give every datacenter a datacenterName of its own",
-    ),
+    _state_of_names(),
     _state(
         _each("has(d.storageConfig)", unless="has(@.storageConfig)"),
         "storageConfig is required: set it here or in each datacenter",
@@ -107,26 +148,5 @@ OF_CASSANDRA: Final[list[dict[str, Any]]] = [
         "has(self.clusterName) && self.clusterName == oldSelf.clusterName",
         "clusterName cannot change: put it back",
     ),
-    _change(
-        "!has(self.datacenters) || !has(oldSelf.datacenters) || "
-        + _let(
-            "before",
-            f"oldSelf.datacenters.map(d, [{_NAME}, {_CASS_NAME}])",
-            f"self.datacenters.map(d, [{_NAME}, {_CASS_NAME}]).all(n, n in before || !before.exists(o, o[0] == n[0]))",
-        ),
-        "datacenterName cannot change: put it back",
-    ),
-    _change(
-        "!has(self.datacenters) || !has(oldSelf.datacenters) || "
-        + _let(
-            "before",
-            f"oldSelf.datacenters.map(d, {_NAME})",
-            _let(
-                "now",
-                f"self.datacenters.map(d, {_NAME})",
-                "now.all(n, n in before) || before.all(o, o in now)",
-            ),
-        ),
-        "a datacenter is added while another is removed: do one after the other; to rename a datacenter loses its data",
-    ),
+    _change_of_names(),
 ]
