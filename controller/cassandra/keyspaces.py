@@ -6,7 +6,7 @@ A Management API that hangs harms nobody: rounds have tasks of their own, beside
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 import msgspec
@@ -70,11 +70,14 @@ class _State(msgspec.Struct):
 class Keyspaces:
     """What is known of system keyspaces, by UID of the K8ssandraCluster, and the rounds that are due.
 
-    ``wake`` has a K8ssandraCluster (namespace, name) looked at again everywhere. ``way``: how pods are called where no
+    ``wake`` has a K8ssandraCluster (namespace, name) looked at again in the control plane and in some contexts, None:
+    everywhere. ``way``: how pods are called where no
     ClientConfig says it. ``open_way``: None where there is no way straight to pods.
     """
 
-    def __init__(self, pool: Pool, wake: Callable[[str, str], None], *, way: str, open_way: OpenWay | None) -> None:
+    def __init__(
+        self, pool: Pool, wake: Callable[[str, str, Iterable[str] | None], None], *, way: str, open_way: OpenWay | None
+    ) -> None:
         self._pool = pool
         self._wake = wake
         self._way = way
@@ -146,7 +149,9 @@ class Keyspaces:
             state.busy = None
             queue.done(key)
             if news or state.missed:
-                self._wake(work.namespace, work.name)
+                # Where datacenters are as they shall be there is nothing more to do, whatever became of the keyspaces.
+                done = state.failures == 0 and not state.missed
+                self._wake(work.namespace, work.name, work.round.waiting if done else None)
 
     async def _try(self, work: _Work, state: _State) -> bool:
         """Whether plans may be others now."""

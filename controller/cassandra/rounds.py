@@ -18,7 +18,7 @@ class Round(msgspec.Struct, frozen=True):
 
     ``marks``: labels of its pods. ``uids``: of the CassandraDatacenters that ``shares`` are for. ``client_secret``: of
     ``managementApiAuth.manual``, "" when nobody asks who calls. ``contexts``: that have to be in sight for a change.
-    ``awaited``: a datacenter cannot be used before.
+    ``awaited``: a datacenter cannot be used before. ``waiting``: contexts where something else has to wait for that.
     """
 
     datacenter: str
@@ -31,3 +31,4 @@ class Round(msgspec.Struct, frozen=True):
     uids: frozenset[str]
     contexts: tuple[str, ...]
     awaited: bool
+    waiting: tuple[str, ...] = ()

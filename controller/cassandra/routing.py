@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from enum import Enum
 from typing import Final, TypeVar
 
@@ -102,7 +102,8 @@ def _same_pods(delta: Delta) -> bool:
 def _acted_on(datacenter: CassandraDatacenter) -> tuple[object, ...]:
     """What its own context acts on; the specification is known by its generation."""
     metadata = datacenter.metadata
-    return (metadata.generation, metadata.annotations, metadata.finalizers, _acted_on_by_others(datacenter))
+    ours = labels.FINALIZER in metadata.finalizers
+    return (metadata.generation, metadata.annotations, ours, _acted_on_by_others(datacenter))
 
 
 def _acted_on_by_others(datacenter: CassandraDatacenter) -> tuple[object, ...]:
@@ -187,9 +188,6 @@ class Router:
             self._queue(owner, "")
             if not after.updates or before.updates:
                 return  # only what the status shows has changed: nothing is to be done for it elsewhere
-        elif before is None and after is not None and not after.prepared:
-            self._queue(owner, "")  # its finalizer comes first, and with it the next change
-            return
         for context in before.contexts if before is not None else ():
             self._queue(owner, context)
         self._everywhere(owner)
@@ -269,13 +267,19 @@ class Router:
     def _everywhere(self, owner: tuple[str, str]) -> None:
         self._queue(owner, "")
         known = self._known.get(owner)
+        if known is not None and not known.prepared:
+            return  # its finalizer comes first, and with it the next change
         for context in known.contexts if known is not None else ():
             if context:
                 self._queue(owner, context)
 
-    def wake(self, namespace: str, name: str) -> None:
-        """Have one K8ssandraCluster looked at in every context of its."""
-        self._everywhere((namespace, name))
+    def wake(self, namespace: str, name: str, contexts: Iterable[str] | None = None) -> None:
+        """Have one K8ssandraCluster looked at in the control plane and in these contexts, None: in all of its."""
+        if contexts is None:
+            self._everywhere((namespace, name))
+            return
+        for context in {"": None, **dict.fromkeys(contexts)}:
+            self._queue((namespace, name), context)
 
     def queue(self, namespace: str, name: str, context: str) -> None:
         """Have one K8ssandraCluster looked at in one context."""

@@ -20,10 +20,8 @@ from controller.kube.projection import Projection
 
 PATIENCE: Final = 0.5  # s for which other words about the same state wait: mostly for a change that has to be written
 PASSING: Final = 0.25  # s that a state which is about to be another has to last to be shown; none if it was Ready
-PROMPT: Final = 0.025  # s that a write may take before what is only progress begins to be bundled
-BUNDLED: Final = 2.0  # s for which progress waits at most, while the API server is that busy
-_STEEPNESS: Final = 40.0  # s of waiting for a second that writes take beyond PROMPT
-_WEIGHT: Final = 0.2  # of the newest write in the average
+MANY: Final = 5  # others that were written within the last second: from then on what is only progress is bundled
+BUNDLED: Final = 5.0  # s for which it waits then at most
 
 
 class StatusWriter:
@@ -34,14 +32,14 @@ class StatusWriter:
         self._clock = clock
         self._projection = Projection()
         self._since: dict[str, float] = {}  # by UID: the loop time since when something waits
-        self._takes = 0.0  # s that a write takes, on average
+        self._written: dict[str, float] = {}  # by UID: the loop time of the last write, the newest last
 
     async def write(self, found: Object, status: Status, *, patient: bool = False) -> float:
         """Write ``status`` if it differs from the live one.
 
         Returns 0 when nothing is left to be written. ``patient``: nothing is wrong, so other words about the same state
-        wait a little, and so does what is about to be another state, and the progress of a datacenter while there is
-        more to write than the API server keeps up with; then the seconds are returned after which to come again.
+        wait a little, and so does what is about to be another state, and progress while many others are written; then
+        the seconds are returned after which to come again.
         """
         live = _mapping(found.decode(dict).get("status"))
         desired = self._desired(live, status)
@@ -52,15 +50,18 @@ class StatusWriter:
             self._since.pop(uid, None)
             return 0.0
         now = asyncio.get_running_loop().time()
-        if patient and (left := self._since.setdefault(uid, now) + self._patience(patch, live, status) - now) > 0:
-            return left
+        if patient:
+            patience = self._patience(patch, live, status, BUNDLED if self._crowded(uid, now) else 0.0)
+            if (left := self._since.setdefault(uid, now) + patience - now) > 0:
+                return left
         self._since.pop(uid, None)
+        self._written.pop(uid, None)
+        self._written[uid] = now
         merge = Merge(K8SSANDRA_CLUSTERS, {"status": patch}, found, "status")
         try:
             written = await perform(merge, self._local.client, self._local.cache, lambda _: False)
         except (ObserveAgain, errors.NotFound):
             return 0.0  # replaced or gone: its event starts the next pass
-        self._takes += _WEIGHT * (asyncio.get_running_loop().time() - now - self._takes)
         assert written is not None
         self._projection.learn(desired, _mapping(written.decode(dict).get("status")))
         return 0.0
@@ -68,23 +69,32 @@ class StatusWriter:
     def forget(self, uid: str) -> None:
         """The object is gone."""
         self._since.pop(uid, None)
+        self._written.pop(uid, None)
 
-    def _patience(self, patch: dict[str, Any], live: dict[str, Any], status: Status) -> float:
+    def _crowded(self, uid: str, now: float) -> bool:
+        """Whether many others were written just now."""
+        for other, at in tuple(self._written.items()):
+            if now - at <= 1.0:
+                break
+            del self._written[other]
+        return len(self._written) - (uid in self._written) >= MANY
+
+    @staticmethod
+    def _patience(patch: dict[str, Any], live: dict[str, Any], status: Status, bundled: float) -> float:
         """Seconds that a change may wait: none when a condition of the cluster itself turns.
 
-        That one datacenter is Ready and the next one on its way is progress, too.
+        ``bundled``: what progress waits. That one datacenter is Ready and the next one on its way is progress, too.
         """
-        busy = 0.0
-        if self._local.queue.depth:  # else nobody gains by waiting
-            busy = min(BUNDLED, max(0.0, self._takes - PROMPT) * _STEEPNESS)
-        if status.brief and not _was_ready(live):
-            return max(PASSING, busy)
+        if status.brief and not _is_ready(live):
+            return max(PASSING, bundled)
+        if not live.get("conditions") and not _is_ready(patch):
+            return bundled  # it has only just begun
         if not patch.keys() <= {"conditions", "datacenters"}:
             return 0.0
         turned = _turned(live.get("conditions"), patch["conditions"]) if "conditions" in patch else []
         if not all(kind.startswith(DATACENTER_READY) for kind in turned):
             return 0.0
-        return busy if turned or "datacenters" in patch else max(PATIENCE, busy)
+        return bundled if turned or "datacenters" in patch else max(PATIENCE, bundled)
 
     def _desired(self, live: dict[str, Any], status: Status) -> dict[str, Any]:
         wanted_types = {condition.type for condition in status.conditions}
@@ -113,9 +123,9 @@ def _passing(kind: str) -> bool:
     return kind in kinds or kind.startswith(DATACENTER_READY)
 
 
-def _was_ready(live: dict[str, Any]) -> bool:
-    """Whether the status says so, which must not stand a moment longer than it is true."""
-    return any((kind, status) == ("Ready", "True") for kind, status, _ in _told(live.get("conditions")))
+def _is_ready(status: dict[str, Any]) -> bool:
+    """Whether a status says so: that is not to be waited for, nor to stand a moment longer than it is true."""
+    return any((kind, said) == ("Ready", "True") for kind, said, _ in _told(status.get("conditions")))
 
 
 def _turned(live: Any, wanted: Any) -> list[str]:

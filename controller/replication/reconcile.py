@@ -47,6 +47,21 @@ def _mark(replicated: Object) -> str:
     return copies.mark(replicated.head.namespace, replicated.head.name)
 
 
+def _same_work(delta: Delta) -> bool:
+    """Whether only the status of a ReplicatedSecret is another, or what nobody acts on."""
+    old = _decode(delta.old) if delta.old is not None else None
+    new = _decode(delta.new) if delta.new is not None else None
+    if old is None or new is None:
+        return False
+    before, after = old.metadata, new.metadata
+    return old.spec == new.spec and (before.uid, before.deletion_timestamp, before.finalizers, before.annotations) == (
+        after.uid,
+        after.deletion_timestamp,
+        after.finalizers,
+        after.annotations,
+    )
+
+
 REMOTE_WATCHES: Final = (
     WatchSpec(
         SECRETS,
@@ -92,7 +107,10 @@ class ReplicatedSecretReconciler:
         """Queue what a batch of changes concerns."""
         if resource == REPLICATED_SECRETS:
             for delta in deltas:
-                self._queue(delta.object, {"", *self._contexts(delta.object), *self._contexts(delta.old)})
+                if _same_work(delta):
+                    self._queue(delta.object, {""})  # which shows the status
+                else:
+                    self._queue(delta.object, {"", *self._contexts(delta.object), *self._contexts(delta.old)})
         elif resource == SECRETS:
             self._route_copies(cluster, deltas)
             if cluster is self._pool.local:

@@ -6,7 +6,7 @@ replicas than a datacenter has nodes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from controller.cassandra import names
@@ -24,8 +24,11 @@ KEYSPACES: Final = ("system_traces", "system_distributed", "system_auth")
 OF_DSE: Final = ("dse_leases", "dse_perf", "dse_security")
 
 
-def next_round(snapshot: Snapshot) -> Round | None:
-    """What is to be done now; None: nothing, or nothing that can be done now."""
+def next_round(snapshot: Snapshot, waiting: Iterable[str] = ()) -> Round | None:
+    """What is to be done now; None: nothing, or nothing that can be done now.
+
+    ``waiting``: contexts with something else to do, which may have to wait for this.
+    """
     known = snapshot.keyspaces
     if known.assumed or snapshot.deleting or snapshot.settling or _unseen(snapshot):
         return None
@@ -52,6 +55,7 @@ def next_round(snapshot: Snapshot) -> Round | None:
         uids=uids,
         contexts=tuple(dict.fromkeys(view.context for view in members)),
         awaited=not all(_extended(snapshot, view) for view in members),
+        waiting=tuple(dict.fromkeys(waiting)),
     )
 
 

@@ -48,11 +48,14 @@ def plan(snapshot: Snapshot, reported: tuple[Problem, ...] = ()) -> Plan:
     update = allows_update(snapshot)
     steps: dict[str, Step] = {}
     behind = ""
+    unsettled: list[str] = []  # contexts
     for view in snapshot.views:
         step = plan_datacenter(
             snapshot, view, prepared=not preparation, behind=behind, update=update, moves=moves.get(view.name, ())
         )
-        if step.settled and (why := keyspaces.held(snapshot, view)) is not None:
+        if not step.settled:
+            unsettled.append(view.context)
+        elif (why := keyspaces.held(snapshot, view)) is not None:
             step.hold(why)
         steps[view.name] = step
         chains.setdefault(view.context, []).append(Chain(view.name, tuple(step.actions)))
@@ -75,7 +78,7 @@ def plan(snapshot: Snapshot, reported: tuple[Problem, ...] = ()) -> Plan:
         status=compose(snapshot, steps, waits, problems, complete),
         kept=tuple(problem for step in steps.values() for problem in step.kept),
         drift={name: tuple(step.drift) for name, step in steps.items() if step.drift},
-        keyspaces=keyspaces.next_round(snapshot),
+        keyspaces=keyspaces.next_round(snapshot, unsettled),
     )
 
 

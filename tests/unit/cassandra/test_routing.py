@@ -25,7 +25,7 @@ class Routed:
     def __init__(self) -> None:
         self.fleet = Fleet("kind-dc1", "kind-dc2", "kind-dc3")
         self.router = Router(self.fleet.pool)
-        self.demo = manifest(datacenter("dc1"), datacenter("dc2"))
+        self.demo = edited(manifest(datacenter("dc1"), datacenter("dc2")), finalizers=[labels.FINALIZER])
         self.cluster(None, self.demo)
         self.drain()
 
@@ -80,8 +80,27 @@ async def test_a_change_that_is_acted_on_is_looked_at_everywhere(metadata: dict[
 
 async def test_a_new_cluster_without_its_finalizer_concerns_the_control_plane() -> None:
     routed = Routed()
-    routed.cluster(None, edited(routed.demo, name="new"))
+    routed.cluster(None, edited(routed.demo, name="new", finalizers=[]))
     assert [item.name for cluster in routed.fleet.pool for item in vars(cluster.queue)["_dirty"]] == ["new"]
+
+
+async def test_whatever_else_comes_before_the_finalizer_concerns_the_control_plane() -> None:
+    routed = Routed()
+    routed.cluster(routed.demo, edited(routed.demo, finalizers=[]))
+    routed.drain()
+    routed.change("", SECRETS, OURS)
+    routed.router.queue_all()
+    assert routed.drain() == [""]
+    routed.cluster(edited(routed.demo, finalizers=[]), routed.demo)
+    assert routed.drain() == EVERYWHERE
+
+
+async def test_some_contexts_can_be_woken() -> None:
+    routed = Routed()
+    routed.router.wake("ns", "demo", ["kind-dc2", "kind-gone", "kind-dc2"])
+    assert routed.drain() == ["", "kind-dc2"]
+    routed.router.wake("ns", "demo")
+    assert routed.drain() == EVERYWHERE
 
 
 async def test_a_generation_that_was_done_concerns_the_control_plane() -> None:
@@ -103,7 +122,9 @@ async def test_a_change_of_the_status_alone_concerns_the_control_plane() -> None
 
 async def test_a_context_that_was_left_is_looked_at_once_more() -> None:
     routed = Routed()
-    routed.cluster(routed.demo, edited(manifest(datacenter("dc1"), datacenter("dc3")), generation=2))
+    routed.cluster(
+        routed.demo, edited(manifest(datacenter("dc1"), datacenter("dc3")), generation=2, finalizers=[labels.FINALIZER])
+    )
     assert routed.drain() == ["", "kind-dc1", "kind-dc2", "kind-dc3"]
     routed.change("kind-dc2", CASSANDRA_DATACENTERS, OURS)
     assert routed.drain() == []

@@ -11,15 +11,14 @@ import pytest
 
 from controller.cassandra.plan.model import Status
 from controller.cassandra.resources import K8SSANDRA_CLUSTERS
-from controller.cassandra.status_writer import BUNDLED, PASSING, PATIENCE, StatusWriter
+from controller.cassandra.status_writer import BUNDLED, MANY, PASSING, PATIENCE, StatusWriter
 from controller.cassandra.watches import LOCAL_WATCHES
 from controller.definitions import definitions
-from controller.engine.worker import Item
 from controller.fleet.cluster import Cluster
 from controller.kube.client import Client
 from controller.kube.conditions import Condition
 from controller.kube.objects import Object
-from controller.sandbox.apiserver import ApiServer, Fault, InProcessTransport
+from controller.sandbox.apiserver import ApiServer, InProcessTransport
 from controller.sandbox.crds import published_crds
 from tests.unit.cassandra.samples import manifest
 
@@ -61,6 +60,18 @@ class Bench:
         since = len(self.server.record.writes)
         assert await self.writer.write(found or await self.found(), status) == 0.0
         return len(self.server.record.writes) > since
+
+    async def others(self, number: int, error: str = "None") -> list[str]:
+        """Write the status of so many other K8ssandraClusters; returns their UIDs."""
+        uids = []
+        for name in (f"other-{each}" for each in range(number)):
+            obj = manifest()
+            obj["metadata"] = {"name": name, "namespace": "ns"}
+            self.server.apply_manifest(obj)
+            found = await self.client.get(K8SSANDRA_CLUSTERS, "ns", name)
+            assert await self.writer.write(found, status(error=error)) == 0.0
+            uids.append(found.head.uid)
+        return uids
 
     async def live(self) -> dict[str, Any]:
         return dict((await self.found()).decode(dict).get("status") or {})
@@ -209,47 +220,77 @@ def progress() -> Status:
     return status(datacenters={"dc1": {"contextName": "kind-dc1", "cassandra": {"observedGeneration": 2}}})
 
 
-async def test_progress_is_shown_at_once_while_the_server_is_prompt(ours: Bench) -> None:
+def of(*ready: str, cluster: str = "False") -> Status:
+    """The cluster is Ready, or not, and so are its datacenters."""
+    kinds = {"Ready": cluster} | {f"DatacenterReady.dc{number}": said for number, said in enumerate(ready, 1)}
+    told = (Condition(type=kind, status=said, reason="R", observed_generation=1) for kind, said in kinds.items())
+    return status(conditions=tuple(told))
+
+
+async def test_progress_is_shown_at_once_while_little_else_is_written(ours: Bench) -> None:
     await ours.write(status())
+    await ours.others(MANY - 1)
     assert await ours.writer.write(await ours.found(), progress(), patient=True) == 0.0
     assert (await ours.live())["datacenters"] == progress().datacenters
 
 
 @pytest.mark.looptime
-async def test_progress_is_bundled_while_the_server_is_busy_and_a_turn_is_not(ours: Bench) -> None:
-    ours.server.faults.add(Fault(verb="patch", delay=1.0, times=None))
+async def test_progress_is_bundled_while_many_others_are_written_and_a_turn_is_not(ours: Bench) -> None:
     await ours.write(status())
+    await ours.others(MANY)
     found = await ours.found()
-    ours.local.queue.add(Item("K8ssandraCluster", "ns", "another"))
-    assert 1.0 < await ours.writer.write(found, progress(), patient=True) <= BUNDLED
+    assert await ours.writer.write(found, progress(), patient=True) == BUNDLED
     turned = (Condition(type="Ready", status="False", reason="Broken"),)
     assert await ours.writer.write(found, status(conditions=turned), patient=True) == 0.0
     assert (await ours.live())["conditions"][0]["status"] == "False"
 
 
 @pytest.mark.looptime
-async def test_a_datacenter_that_turns_is_progress_as_long_as_the_cluster_does_not_turn(ours: Bench) -> None:
-    def of(*ready: str, cluster: str = "False") -> Status:
-        kinds = {"Ready": cluster} | {f"DatacenterReady.dc{number}": said for number, said in enumerate(ready, 1)}
-        told = (Condition(type=kind, status=said, reason="R", observed_generation=1) for kind, said in kinds.items())
-        return status(conditions=tuple(told))
+async def test_progress_is_shown_as_soon_as_the_others_are_done(ours: Bench) -> None:
+    await ours.write(status())
+    await ours.others(MANY)
+    assert await ours.writer.write(await ours.found(), progress(), patient=True) == BUNDLED
+    await asyncio.sleep(1.1)
+    assert await ours.writer.write(await ours.found(), progress(), patient=True) == 0.0
+    assert (await ours.live())["datacenters"] == progress().datacenters
 
-    ours.server.faults.add(Fault(verb="patch", delay=1.0, times=None))
-    await ours.write(of("False", "False"))
+
+@pytest.mark.looptime
+async def test_progress_does_not_wait_for_ever(ours: Bench) -> None:
+    await ours.write(status())
     found = await ours.found()
-    ours.local.queue.add(Item("K8ssandraCluster", "ns", "another"))
-    assert 1.0 < await ours.writer.write(found, of("True", "False"), patient=True) <= BUNDLED
-    assert 1.0 < await ours.writer.write(found, of("True"), patient=True) <= BUNDLED
+    await ours.others(MANY)
+    left = await ours.writer.write(found, progress(), patient=True)
+    await asyncio.sleep(left)
+    await ours.others(MANY, "still others")
+    assert await ours.writer.write(found, progress(), patient=True) == 0.0
+
+
+@pytest.mark.looptime
+async def test_a_datacenter_that_turns_is_progress_as_long_as_the_cluster_does_not_turn(ours: Bench) -> None:
+    await ours.write(of("False", "False"))
+    await ours.others(MANY)
+    found = await ours.found()
+    assert await ours.writer.write(found, of("True", "False"), patient=True) == BUNDLED
+    assert await ours.writer.write(found, of("True"), patient=True) == BUNDLED
     assert await ours.writer.write(found, of("True", "True", cluster="True"), patient=True) == 0.0
     assert {entry["status"] for entry in (await ours.live())["conditions"]} == {"True"}
 
 
 @pytest.mark.looptime
-async def test_progress_is_shown_at_once_by_a_slow_server_with_nothing_else_to_do(ours: Bench) -> None:
-    ours.server.faults.add(Fault(verb="patch", delay=1.0, times=None))
+async def test_the_first_status_is_progress_unless_it_says_ready(ours: Bench) -> None:
+    await ours.others(MANY)
+    found = await ours.found()
+    assert await ours.writer.write(found, of("False"), patient=True) == BUNDLED
+    assert await ours.writer.write(found, of("True", cluster="True"), patient=True) == 0.0
+    assert {entry["status"] for entry in (await ours.live())["conditions"]} == {"True"}
+
+
+async def test_who_is_gone_counts_no_more(ours: Bench) -> None:
     await ours.write(status())
+    for uid in await ours.others(MANY):
+        ours.writer.forget(uid)
     assert await ours.writer.write(await ours.found(), progress(), patient=True) == 0.0
-    assert (await ours.live())["datacenters"] == progress().datacenters
 
 
 def passing(said: str = "False", **changed: Any) -> Status:

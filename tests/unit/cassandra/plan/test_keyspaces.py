@@ -122,6 +122,19 @@ def test_a_round_is_awaited_when_a_datacenter_cannot_be_used_before_it() -> None
     assert not due(seen(made, read(made, dc1=3, dc2=1))).awaited
 
 
+def test_a_round_names_the_contexts_that_wait_for_it_and_no_others() -> None:
+    """What is as it shall be, but for the keyspaces, has nothing to do when they are right."""
+    made = world("dc1", "dc2", "dc3", "dc4")
+    del made.live["kind-dc3", "dc3"], made.live["kind-dc4", "dc4"]
+    found = plan(seen(made, read(made, dc1=3))).keyspaces
+    assert found is not None
+    assert found.waiting == ("kind-dc3", "kind-dc4")
+    everything = world("dc1", "dc2")
+    found = plan(seen(everything, read(everything, dc1=3))).keyspaces
+    assert found is not None
+    assert found.waiting == ()
+
+
 def test_a_stopped_datacenter_is_passed_over() -> None:
     made = world()
     made.change(lambda cassandra: cassandra["datacenters"][1].update(stopped=True))
