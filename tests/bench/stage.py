@@ -8,6 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -17,7 +18,7 @@ import msgspec
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from controller.cassandra.resources import K8SSANDRA_CLUSTERS
+from controller.cassandra.resources import CASSANDRA_DATACENTERS, K8SSANDRA_CLUSTERS
 from controller.fleet.proof import render_kubeconfig
 from controller.fleet.types import CLIENT_CONFIGS
 from controller.kube.access import Access
@@ -38,6 +39,7 @@ CONTEXTS: Final = ("kind-k8ssandra-1", "kind-k8ssandra-2", "kind-k8ssandra-3")
 AGENT: Final = "k8ssandra-bench"  # the measurement's own requests do not count
 READY_WITHIN: Final = 60.0  # s for a controller to start, or for something to converge
 POLL: Final = 0.02  # s
+COLLECTED: Final = 60.0  # s for the garbage collector to notice new kinds; it looks every 30 s
 REST: Final = 0.7  # s without a write after which the controller is at rest
 
 READS: Final = frozenset({"get", "list", "discover"})
@@ -103,9 +105,22 @@ async def prepared(found: Servers, namespace: str) -> AsyncIterator[World]:
     )
     try:
         await world.prepare()
+        if found.pids:
+            await until(partial(_collected, world), "the garbage collectors know the kinds", COLLECTED, every=1.0)
         yield world
     finally:
         await world.close()
+
+
+async def _collected(world: World) -> bool:
+    """Whether garbage collectors watch our kinds: that begins with lists, and before it every owner is asked for."""
+    kinds = [(world.control, K8SSANDRA_CLUSTERS), *((plane, CASSANDRA_DATACENTERS) for plane in world.planes.values())]
+    for plane, kind in kinds:
+        metrics = (await plane.client.raw("GET", "/metrics")).decode()
+        watches = [line for line in metrics.splitlines() if line.startswith("apiserver_longrunning_requests{")]
+        if not any(f'resource="{kind.plural}"' in line and 'verb="WATCH"' in line for line in watches):
+            return False
+    return True
 
 
 def _apart(objects: list[dict[str, Any]], namespace: str) -> list[dict[str, Any]]:
@@ -226,12 +241,12 @@ async def _connected(world: World) -> bool:
     return len(states) == len(world.planes) and all(state.get("status") == "True" for state in states)
 
 
-async def until(condition: Callable[[], Any], what: str, within: float = READY_WITHIN) -> None:
-    """Wait until ``condition`` holds; fails naming ``what``."""
+async def until(condition: Callable[[], Any], what: str, within: float = READY_WITHIN, *, every: float = POLL) -> None:
+    """Wait until ``condition`` holds, looking ``every`` so many seconds; fails naming ``what``."""
     try:
         async with asyncio.timeout(within):
             while not await condition():
-                await asyncio.sleep(POLL)
+                await asyncio.sleep(every)
     except TimeoutError:
         raise RuntimeError(f"not within {within:g} s: {what}") from None
 
