@@ -71,8 +71,8 @@ class Keyspaces:
     """What is known of system keyspaces, by UID of the K8ssandraCluster, and the rounds that are due.
 
     ``wake`` has a K8ssandraCluster (namespace, name) looked at again in the control plane and in some contexts, None:
-    everywhere. ``way``: how pods are called where no
-    ClientConfig says it. ``open_way``: None where there is no way straight to pods.
+    everywhere. ``way``: how pods are called where no ClientConfig says it. ``open_way``: None where there is no way
+    straight to pods.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class Keyspaces:
             state.busy = None
             queue.done(key)
             if news or state.missed:
-                # Where datacenters are as they shall be there is nothing more to do, whatever became of the keyspaces.
+                # Where a datacenter is as it shall be, keyspaces that are right give nobody anything to do.
                 done = state.failures == 0 and not state.missed
                 self._wake(work.namespace, work.name, work.round.waiting if done else None)
 

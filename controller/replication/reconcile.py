@@ -53,13 +53,12 @@ def _same_work(delta: Delta) -> bool:
     new = _decode(delta.new) if delta.new is not None else None
     if old is None or new is None:
         return False
-    before, after = old.metadata, new.metadata
-    return old.spec == new.spec and (before.uid, before.deletion_timestamp, before.finalizers, before.annotations) == (
-        after.uid,
-        after.deletion_timestamp,
-        after.finalizers,
-        after.annotations,
-    )
+    return _acted_on(old) == _acted_on(new)
+
+
+def _acted_on(replicated: ReplicatedSecret) -> tuple[object, ...]:
+    metadata = replicated.metadata
+    return (replicated.spec, metadata.uid, metadata.deletion_timestamp, metadata.finalizers, metadata.annotations)
 
 
 REMOTE_WATCHES: Final = (
