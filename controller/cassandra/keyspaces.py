@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from enum import Enum
 from typing import Final, NamedTuple
 
 import msgspec
@@ -48,6 +49,14 @@ class _Work(msgspec.Struct, frozen=True):
     name: str
     generation: int
     round: Round
+
+
+class _News(Enum):
+    """Whom the end of a round concerns, beside the control plane, which shows it."""
+
+    NOBODY = 1  # not even that
+    WHO_WAITED = 2
+    ALL = 3  # the round is still to be done, and is asked for by the pass of its own context
 
 
 class _Outdated(Exception):
@@ -142,26 +151,26 @@ class Keyspaces:
             queue.done(key)
             return
         state.busy, state.missed = work, False
-        news = True
+        news = _News.ALL
         try:
             news = await self._try(work, state)
         finally:
             state.busy = None
             queue.done(key)
-            if news or state.missed:
-                # Where a datacenter is as it shall be, keyspaces that are right give nobody anything to do.
-                done = state.failures == 0 and not state.missed
-                self._wake(work.namespace, work.name, work.round.waiting if done else None)
+            if state.missed or news is _News.ALL:
+                self._wake(work.namespace, work.name, None)
+            elif news is _News.WHO_WAITED:
+                self._wake(work.namespace, work.name, work.round.waiting)
 
-    async def _try(self, work: _Work, state: _State) -> bool:
-        """Whether plans may be others now."""
+    async def _try(self, work: _Work, state: _State) -> _News:
+        """For whom plans may be others now."""
         asked = work.round.datacenter
         try:
             await self._carry_out(work, state)
         except (_Outdated, errors.ClusterUnavailable):
             # The next pass knows better; where the cluster is away, when it is back.
             state.due = asyncio.get_running_loop().time() + RETRY_BASE
-            return True
+            return _News.ALL
         except Exception as error:  # noqa: BLE001 - one bad answer must not end the rounds of all others
             if not isinstance(error, errors.KubeError):
                 _log.error("round of system keyspaces failed", **_fields(work), exc_info=error)
@@ -172,8 +181,8 @@ class Keyspaces:
             wait = exponential(state.failures, RETRY_BASE, RETRY_CAP)
             state.failures += 1
             state.due = asyncio.get_running_loop().time() + wait
-            return True
-        news = work.round.awaited or state.failures > 0
+            return _News.ALL
+        news = _News.WHO_WAITED if work.round.awaited or state.failures > 0 else _News.NOBODY
         state.complete, state.uids = True, work.round.uids
         state.failures, state.due = 0, 0.0
         state.troubles.clear()

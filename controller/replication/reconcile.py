@@ -47,20 +47,6 @@ def _mark(replicated: Object) -> str:
     return copies.mark(replicated.head.namespace, replicated.head.name)
 
 
-def _same_work(delta: Delta) -> bool:
-    """Whether only the status of a ReplicatedSecret is another, or what nobody acts on."""
-    old = _decode(delta.old) if delta.old is not None else None
-    new = _decode(delta.new) if delta.new is not None else None
-    if old is None or new is None:
-        return False
-    return _acted_on(old) == _acted_on(new)
-
-
-def _acted_on(replicated: ReplicatedSecret) -> tuple[object, ...]:
-    metadata = replicated.metadata
-    return (replicated.spec, metadata.uid, metadata.deletion_timestamp, metadata.finalizers, metadata.annotations)
-
-
 REMOTE_WATCHES: Final = (
     WatchSpec(
         SECRETS,
@@ -373,6 +359,20 @@ def _outcome(met: list[Exception]) -> Result:
     if any(not isinstance(error, (Refused, Kept)) for error in met):
         return Again(RECHECK)
     return Again(KEPT_RECHECK) if any(isinstance(error, Kept) for error in met) else Done()
+
+
+def _same_work(delta: Delta) -> bool:
+    """Whether only the status of a ReplicatedSecret is another, or what nobody acts on."""
+    old = _decode(delta.old) if delta.old is not None else None
+    new = _decode(delta.new) if delta.new is not None else None
+    if old is None or new is None:
+        return False
+    return _acted_on(old) == _acted_on(new)
+
+
+def _acted_on(replicated: ReplicatedSecret) -> tuple[object, ...]:
+    metadata = replicated.metadata
+    return (replicated.spec, metadata.uid, metadata.deletion_timestamp, metadata.finalizers, metadata.annotations)
 
 
 def _selects_any(replicated: Object, deltas: list[Delta]) -> bool:
