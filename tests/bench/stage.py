@@ -117,8 +117,11 @@ async def _collected(world: World) -> bool:
     kinds = [(world.control, K8SSANDRA_CLUSTERS), *((plane, CASSANDRA_DATACENTERS) for plane in world.planes.values())]
     for plane, kind in kinds:
         metrics = (await plane.client.raw("GET", "/metrics")).decode()
-        watches = [line for line in metrics.splitlines() if line.startswith("apiserver_longrunning_requests{")]
-        if not any(f'resource="{kind.plural}"' in line and 'verb="WATCH"' in line for line in watches):
+        lines = [line for line in metrics.splitlines() if line.startswith("apiserver_longrunning_requests{")]
+        running = [each for family in text_string_to_metric_families("\n".join(lines)) for each in family.samples]
+        if not any(
+            (each.labels["resource"], each.labels["verb"]) == (kind.plural, "WATCH") and each.value for each in running
+        ):
             return False
     return True
 
